@@ -1,0 +1,3 @@
+"""An analytical workbench for customer lifetime value."""
+
+__version__ = "0.1.0"
