@@ -1,0 +1,77 @@
+# Everything a checkout needs, from Python and make alone. `make` lists the targets.
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.complete
+STUDY ?= params/cdnow.yml
+PYTHON ?=
+
+export UV_PYTHON_DOWNLOADS := never
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+
+.PHONY: help report lab env test check format lock clean
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+report: $(STAMP)  ## run a study and publish its report: make report STUDY=params/cdnow.yml
+	@$(BIN)/clv run $(STUDY)
+
+lab: $(STAMP)  ## open the notebooks in JupyterLab
+	@$(BIN)/jupyter lab --notebook-dir=notebooks
+
+env: $(STAMP)  ## make or refresh .venv from requirements.lock
+
+check: $(STAMP)  ## lint and formatting
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --output-format concise .
+
+test: check  ## lint, then the quick tests
+	@$(BIN)/python -m pytest -q -m "not slow and not browser"
+
+format: $(STAMP)  ## lint with fixes, and format
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+lock: $(STAMP)  ## resolve pyproject.toml again (newest: make lock UPGRADE=--upgrade)
+	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile pyproject.toml --group dev \
+	    --universal --python-version 3.12 --generate-hashes --no-annotate --no-emit-index-url \
+	    --no-emit-find-links --quiet $(UPGRADE) --output-file requirements.lock
+	@sed '/^  - pip:/q' environment.yml > environment.yml.new
+	@sed -n 's/^\([a-z0-9].*[^ \\]\) *\\$$/      - \1/p' requirements.lock >> environment.yml.new
+	@mv environment.yml.new environment.yml
+	@echo "requirements.lock and environment.yml are up to date; make env installs them"
+
+clean:  ## remove caches and build leftovers (neither .venv nor reports)
+	@rm -rf build dist .pytest_cache .ruff_cache .hypothesis *.egg-info
+	@find . -path ./$(VENV) -prune -o -type d \( -name __pycache__ -o -name .ipynb_checkpoints \) \
+	    -prune -exec rm -rf {} +
+
+# The environment is exactly the lock: uv and setuptools come first, by pip and by their hashes, and
+# build what has no wheel, so nothing outside the lock is ever fetched.
+$(STAMP): requirements.lock pyproject.toml
+	@.ci/find-python $(BIN)/python >/dev/null 2>&1 || { \
+	    python=$$(.ci/find-python "$(PYTHON)") || exit 1; \
+	    echo "Making $(VENV) with $$("$$python" --version)"; \
+	    "$$python" -m venv --clear $(VENV); }
+	@rm -f $@
+	@$(BIN)/uv --version >/dev/null 2>&1 || { \
+	    echo "Fetching the installer"; \
+	    awk '/^[^ #]/ { wanted = /^(uv|setuptools)==/ } wanted' requirements.lock > $(VENV)/installer.txt; \
+	    $(BIN)/python -m ensurepip >/dev/null && \
+	    $(BIN)/python -m pip install --quiet --no-deps --require-hashes -r $(VENV)/installer.txt; } \
+	    || { $(explain_network); exit 1; }
+	@echo "Installing the locked packages (the first time: some 200 MB)"
+	@$(BIN)/uv pip sync --python $(BIN)/python --require-hashes --no-build-isolation requirements.lock \
+	    || { $(explain_network); exit 1; }
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+define explain_network
+echo "The packages could not be installed; the reason stands above." >&2; \
+echo "  next:  without a network, or behind a proxy or mirror: set HTTPS_PROXY, or UV_DEFAULT_INDEX and" >&2; \
+echo "         PIP_INDEX_URL to your mirror, SSL_CERT_FILE for its certificate; a package that wants to be" >&2; \
+echo "         compiled has no wheel here: use Linux, macOS on Apple silicon or Windows (WSL)" >&2
+endef
