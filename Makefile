@@ -10,6 +10,11 @@ export UV_PYTHON_DOWNLOADS := never
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
+# Where the system keeps certificates they are used, as pip does: an office proxy's is among them.
+ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem),)
+export UV_SYSTEM_CERTS := 1
+endif
+
 .PHONY: help report lab env test check format lock clean
 .DEFAULT_GOAL := help
 
@@ -23,6 +28,7 @@ lab: $(STAMP)  ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab --notebook-dir=notebooks
 
 env: $(STAMP)  ## make or refresh .venv from requirements.lock
+	@echo "$(VENV) is what requirements.lock says"
 
 check: $(STAMP)  ## lint and formatting
 	@$(BIN)/ruff check .
