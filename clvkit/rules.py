@@ -10,11 +10,12 @@ class RuleBroken(ValueError):
     Parameters
     ----------
     rule : follows the field's name in a sentence, such as ``must be below 1``.
-    hint : what to write instead, such as ``did you mean 0.10?``; may be empty.
-    at : field or item inside the validated value that the rule is about, such as ``origins``.
+    hint : what to write instead, such as ``10 % is written 0.1``; may be empty.
+    at : field or item inside the validated value that the rule is about, such as ``origins`` or
+        ``("origins", 0)``.
     """
 
-    def __init__(self, rule: str, hint: str = "", *, at: str | int | None = None):
+    def __init__(self, rule: str, hint: str = "", *, at: str | int | tuple[str | int, ...] | None = None):
         super().__init__(f"{rule}; {hint}" if hint else rule)
         self.rule, self.hint, self.at = rule, hint, at
 
@@ -38,5 +39,5 @@ def listed(options: Iterable[object]) -> str:
 
 
 def rate_hint(value: float) -> str:
-    """A hint for a rate given in per cent: ``did you mean 0.1?`` for 10."""
-    return f"rates are fractions: did you mean {value / 100:g}?" if 1 <= value <= 100 else ""
+    """A hint for a rate given in per cent: ``10 % is written 0.1``."""
+    return f"{value:g} % is written {value / 100:g}" if 1 <= value <= 100 else ""
