@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 STUDY ?= params/cdnow.yml
 PYTHON ?=
+LAB ?=
+UPGRADE ?=
 
 export UV_PYTHON_DOWNLOADS := never
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -25,7 +27,7 @@ report: $(STAMP)  ## run a study and publish its report: make report STUDY=param
 	@$(BIN)/clv run $(STUDY)
 
 lab: $(STAMP)  ## open the notebooks in JupyterLab
-	@$(BIN)/jupyter lab --notebook-dir=notebooks
+	@$(BIN)/jupyter lab --notebook-dir=notebooks $(LAB)
 
 env: $(STAMP)  ## make or refresh .venv from requirements.lock
 	@echo "$(VENV) is what requirements.lock says"
