@@ -37,34 +37,53 @@ class Study(Section):
     to ``base``, the folder of its file.
     """
 
-    name: str = Field(description=(
-        "Short name of the study and of the folder its runs go to: small letters, digits, - and _."))
+    name: str = Field(
+        description=(
+            "Short name of the study and of the folder its runs go to: small letters, digits, - and _."
+        )
+    )
     title: str = Field(min_length=1, description="Name of the study as readers see it.")
     description: str = Field("", description="What the study covers and what it does not.")
     currency: str = Field(description="ISO 4217 code of the currency that the amounts are in, such as USD.")
-    as_of: date = Field(description=(
-        "Day the study looks from: purchases up to its end are known, later ones are held out."))
-    days_per_year: float = Field(365.25, ge=360, le=366, description=(
-        "Length of the year that annual rates and the horizon are converted with; 364 is 52 weeks. "
-        "Unit: days."))
+    as_of: date = Field(
+        description=("Day the study looks from: purchases up to its end are known, later ones are held out.")
+    )
+    days_per_year: float = Field(
+        365.25,
+        ge=360,
+        le=366,
+        description=(
+            "Length of the year that annual rates and the horizon are converted with; 364 is 52 weeks. "
+            "Unit: days."
+        ),
+    )
     owner: str | None = Field(None, description="Who answers for the study: a person or a role.")
     preparer: str | None = Field(None, description="Who prepares its reports: a person or a role.")
     ledger: LedgerSection = Field(description="Where the purchases lie and how they are read.")
-    sufficiency: SufficiencySection = Field(default_factory=SufficiencySection, description=(
-        "The least data that must be there before anything is fitted."))
-    cohorts: CohortsSection = Field(default_factory=CohortsSection, description=(
-        "How customers are grouped by the date of their first purchase."))
-    retention: RetentionSection = Field(default_factory=RetentionSection, description=(
-        "When a silent customer is counted as lost."))
-    models: ModelsSection = Field(default_factory=ModelsSection, description=(
-        "Which purchase processes are fitted, and how."))
+    sufficiency: SufficiencySection = Field(
+        default_factory=SufficiencySection,
+        description=("The least data that must be there before anything is fitted."),
+    )
+    cohorts: CohortsSection = Field(
+        default_factory=CohortsSection,
+        description=("How customers are grouped by the date of their first purchase."),
+    )
+    retention: RetentionSection = Field(
+        default_factory=RetentionSection, description=("When a silent customer is counted as lost.")
+    )
+    models: ModelsSection = Field(
+        default_factory=ModelsSection, description=("Which purchase processes are fitted, and how.")
+    )
     value: ValueSection = Field(description="What turns expected purchases into money.")
-    backtest: BacktestSection = Field(default_factory=BacktestSection, description=(
-        "The earlier dates that the models are tried from."))
-    sensitivity: SensitivitySection = Field(default_factory=SensitivitySection, description=(
-        "How far each driver is moved."))
-    report: ReportSection = Field(default_factory=ReportSection, description=(
-        "What the published report says about itself."))
+    backtest: BacktestSection = Field(
+        default_factory=BacktestSection, description=("The earlier dates that the models are tried from.")
+    )
+    sensitivity: SensitivitySection = Field(
+        default_factory=SensitivitySection, description=("How far each driver is moved.")
+    )
+    report: ReportSection = Field(
+        default_factory=ReportSection, description=("What the published report says about itself.")
+    )
 
     _source: str | None = PrivateAttr(None)
     _base: Path = PrivateAttr(default_factory=Path.cwd)
@@ -75,19 +94,23 @@ class Study(Section):
     def _folder_name(cls, value: str) -> str:
         if not re.fullmatch(r"[a-z0-9_-]+", value):
             close = re.sub(r"[^a-z0-9_-]+", "_", value.lower()).strip("_")
-            raise RuleBroken("must be made of small letters, digits, - and _",
-                             f"did you mean {close!r}?" if close else "")
+            raise RuleBroken(
+                "must be made of small letters, digits, - and _", f"did you mean {close!r}?" if close else ""
+            )
         return value
 
     @field_validator("currency")
     @classmethod
     def _known_currency(cls, value: str) -> str:
         from babel.numbers import list_currencies
+
         known = list_currencies()
         if value not in known:
             sign = _CURRENCY_SIGNS.get(value)
-            raise RuleBroken("must be an ISO 4217 code such as USD, EUR or GBP",
-                             f"did you mean {sign!r}?" if sign else did_you_mean(value, sorted(known)))
+            raise RuleBroken(
+                "must be an ISO 4217 code such as USD, EUR or GBP",
+                f"did you mean {sign!r}?" if sign else did_you_mean(value, sorted(known)),
+            )
         return value
 
     @field_validator("ledger")
@@ -95,8 +118,11 @@ class Study(Section):
     def _extracted_late_enough(cls, value: LedgerSection, info: ValidationInfo) -> LedgerSection:
         as_of = info.data.get("as_of")
         if as_of and value.extracted and value.extracted < as_of:
-            raise RuleBroken(f"must not be before the as-of date {as_of}",
-                             "days without data would be read as customers falling silent", at="extracted")
+            raise RuleBroken(
+                f"must not be before the as-of date {as_of}",
+                "days without data would be read as customers falling silent",
+                at="extracted",
+            )
         return value
 
     @field_validator("backtest")
@@ -106,14 +132,18 @@ class Study(Section):
         for place, origin in enumerate(value.origins if as_of else ()):
             room = (as_of - origin).days
             if room <= 0:
-                raise RuleBroken(f"must be before the as-of date {as_of}",
-                                 "a back-test compares a forecast with what happened since",
-                                 at=("origins", place))
+                raise RuleBroken(
+                    f"must be before the as-of date {as_of}",
+                    "a back-test compares a forecast with what happened since",
+                    at=("origins", place),
+                )
             if value.horizon_days and value.horizon_days > room:
                 end = origin + timedelta(days=value.horizon_days)
-                raise RuleBroken(f"must end by the as-of date {as_of}; from {origin} it ends on {end}",
-                                 f"give at most {room}, or null to forecast to the as-of date",
-                                 at="horizon_days")
+                raise RuleBroken(
+                    f"must end by the as-of date {as_of}; from {origin} it ends on {end}",
+                    f"give at most {room}, or null to forecast to the as-of date",
+                    at="horizon_days",
+                )
         return value
 
     def __eq__(self, other: object) -> bool:
@@ -149,8 +179,9 @@ class Study(Section):
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def load_study(path: str | os.PathLike[str], overrides: Mapping[str, str] | None = None,
-               as_of: date | str | None = None) -> Study:
+def load_study(
+    path: str | os.PathLike[str], overrides: Mapping[str, str] | None = None, as_of: date | str | None = None
+) -> Study:
     """Read, complete and validate a study.
 
     Parameters
@@ -176,8 +207,9 @@ def load_study(path: str | os.PathLike[str], overrides: Mapping[str, str] | None
     return _validated(document, base, shown(path))
 
 
-def study_from_resolved(resolved: Mapping[str, Any], base: str | os.PathLike[str] = ".",
-                        source: str = "the resolved study") -> Study:
+def study_from_resolved(
+    resolved: Mapping[str, Any], base: str | os.PathLike[str] = ".", source: str = "the resolved study"
+) -> Study:
     """Rebuild a study from :meth:`Study.resolved` and validate it again.
 
     ``base`` is the folder that its paths start from, ``source`` what messages call the place of its values.
@@ -237,15 +269,20 @@ def _read_chain(path: Path, base: Path, children: tuple[Path, ...]) -> Document:
         circle = " -> ".join(shown(known) for known in (*chain, above))
         raise StudyError(f"studies must not extend each other in a circle ({circle})", place=str(mark))
     if "name" not in document.values and not any(problem.key == ("name",) for problem in document.problems):
-        document.problems.append(Problem(
-            "name is missing: a study that extends another has a name of its own, for its runs", ("name",),
-            Mark(shown(path))))
+        document.problems.append(
+            Problem(
+                "name is missing: a study that extends another has a name of its own, for its runs",
+                ("name",),
+                Mark(shown(path)),
+            )
+        )
     try:
         return document.over(_read_chain(above, base, chain))
     except StudyError as error:
         if not above.exists():
-            raise StudyError(f"extends names a study that does not exist (got {parent!r})", place=str(mark),
-                             fix=error.fix) from None
+            raise StudyError(
+                f"extends names a study that does not exist (got {parent!r})", place=str(mark), fix=error.fix
+            ) from None
         raise
 
 
@@ -254,8 +291,11 @@ def _override(key: str, text: str, base: Path) -> Document:
     label = f"--set {key}"
     steps = tuple(key.split("."))
     if not all(steps) or steps[0] == "extends":
-        rule = "extends is read from the study's file alone" if steps[0] == "extends" else (
-            f"a value is set by its dotted key, such as value.margin=0.4 (got {key!r})")
+        rule = (
+            "extends is read from the study's file alone"
+            if steps[0] == "extends"
+            else (f"a value is set by its dotted key, such as value.margin=0.4 (got {key!r})")
+        )
         raise StudyError(rule, place=label)
     document = read_value(text, steps, label)
     document.values = relative_paths(document.values, Path.cwd(), base)

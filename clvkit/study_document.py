@@ -52,7 +52,7 @@ def _merge(below: dict, above: dict, key: Key, marks: dict[Key, Mark]) -> dict:
         if isinstance(value, dict) and isinstance(merged.get(name), dict):
             merged[name] = _merge(merged[name], value, here, marks)
         else:
-            for replaced in [mark for mark in marks if mark[:len(here)] == here]:
+            for replaced in [mark for mark in marks if mark[: len(here)] == here]:
                 del marks[replaced]
             merged[name] = value
     return merged
@@ -85,6 +85,7 @@ def relative_paths(values: dict[str, Any], written_in: Path, base: Path) -> dict
     A path is relative to the file it is written in. Stated relative to the study's own folder it can be
     stored in a run without naming the machine. Addresses with a scheme (``s3://…``) are left alone.
     """
+
     def moved(name: str, value: Any) -> Any:
         if isinstance(value, dict):
             return relative_paths(value, written_in, base)

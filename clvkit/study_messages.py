@@ -13,12 +13,24 @@ from clvkit.errors import StudyError
 from clvkit.rules import RuleBroken, did_you_mean, listed, nearest
 from clvkit.study_document import Document, Key, Mark, Problem, dotted
 
-_LIMITS = {"greater_than": ("above", "gt"), "greater_than_equal": ("at least", "ge"),
-           "less_than": ("below", "lt"), "less_than_equal": ("at most", "le")}
-_KINDS = {"float_type": "a number", "int_type": "a whole number", "bool_type": "true or false",
-          "finite_number": "a finite number", "string_type": "text", "tuple_type": "a list, such as [a, b]",
-          "model_type": "a mapping of keys to values", "dict_type": "a mapping of keys to values",
-          "date_type": "a day written as 1998-06-30", "date_parsing": "a day written as 1998-06-30"}
+_LIMITS = {
+    "greater_than": ("above", "gt"),
+    "greater_than_equal": ("at least", "ge"),
+    "less_than": ("below", "lt"),
+    "less_than_equal": ("at most", "le"),
+}
+_KINDS = {
+    "float_type": "a number",
+    "int_type": "a whole number",
+    "bool_type": "true or false",
+    "finite_number": "a finite number",
+    "string_type": "text",
+    "tuple_type": "a list, such as [a, b]",
+    "model_type": "a mapping of keys to values",
+    "dict_type": "a mapping of keys to values",
+    "date_type": "a day written as 1998-06-30",
+    "date_parsing": "a day written as 1998-06-30",
+}
 
 
 class InvalidStudy(StudyError):

@@ -23,8 +23,19 @@ MAX_VALUES = 10_000
 """Aliases can make a small file unfold into billions of values; no study has this many."""
 
 _TAG = "tag:yaml.org,2002:"
-_SECRET_WORDS = {"password", "passwd", "passphrase", "pwd", "secret", "secrets", "token", "apikey", "dsn",
-                 "credential", "credentials"}
+_SECRET_WORDS = {
+    "password",
+    "passwd",
+    "passphrase",
+    "pwd",
+    "secret",
+    "secrets",
+    "token",
+    "apikey",
+    "dsn",
+    "credential",
+    "credentials",
+}
 _SECRET_PAIRS = {("api", "key"), ("private", "key"), ("access", "key"), ("connection", "string")}
 _URL_PASSWORD = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
 
@@ -41,11 +52,14 @@ def read_file(path: Path) -> Document:
     text = _text_of(path, name)
     node = _compose(text, Mark(name), in_file=True)
     if node is None:
-        raise StudyError("the study is empty", place=name,
-                         fix="copy params/cdnow.yml and change what differs")
+        raise StudyError(
+            "the study is empty", place=name, fix="copy params/cdnow.yml and change what differs"
+        )
     if not isinstance(node, yaml.MappingNode):
-        raise StudyError("a study must be a mapping of keys to values, such as 'name: acme' "
-                         f"(got {_kind(node)})", place=f"{name}: line {node.start_mark.line + 1}")
+        raise StudyError(
+            f"a study must be a mapping of keys to values, such as 'name: acme' (got {_kind(node)})",
+            place=f"{name}: line {node.start_mark.line + 1}",
+        )
     builder = _Builder(name)
     return Document(builder.mapping(node, ()), builder.marks, builder.problems)
 
@@ -65,8 +79,10 @@ def read_value(text: str, key: Key, label: str) -> Document:
 def _text_of(path: Path, name: str) -> str:
     if path.is_dir():
         inside = sorted(f.name for f in path.iterdir() if f.suffix in (".yml", ".yaml"))
-        raise StudyError(f"a study must be a file (got the folder {name})",
-                         fix=f"name one of its files: {', '.join(inside[:5])}" if inside else None)
+        raise StudyError(
+            f"a study must be a file (got the folder {name})",
+            fix=f"name one of its files: {', '.join(inside[:5])}" if inside else None,
+        )
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -78,18 +94,25 @@ def _text_of(path: Path, name: str) -> str:
     except OSError as error:
         raise StudyError(f"the study cannot be read ({error.strerror})", place=name) from error
     if len(data) > MAX_BYTES:
-        raise StudyError(f"a study must be smaller than {MAX_BYTES // 1024} kB (got {len(data) // 1024} kB)",
-                         place=name, fix="give the study (a YAML file), not the data")
+        raise StudyError(
+            f"a study must be smaller than {MAX_BYTES // 1024} kB (got {len(data) // 1024} kB)",
+            place=name,
+            fix="give the study (a YAML file), not the data",
+        )
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data[:error.start].count(b"\n") + 1
-        raise StudyError(f"a study must be encoded in UTF-8 (got the byte 0x{data[error.start]:02X})",
-                         place=f"{name}: line {line}", fix="save the file as UTF-8 in your editor") from None
+        line = data[: error.start].count(b"\n") + 1
+        raise StudyError(
+            f"a study must be encoded in UTF-8 (got the byte 0x{data[error.start]:02X})",
+            place=f"{name}: line {line}",
+            fix="save the file as UTF-8 in your editor",
+        ) from None
 
 
 def _compose(text: str, mark: Mark, *, in_file: bool) -> yaml.Node | None:
     """The tree of nodes, or a StudyError in words."""
+
     def fail(message: str, line: int | None = None, fix: str | None = None) -> StudyError:
         place = str(Mark(mark.file, line)) if in_file else mark.file
         return StudyError(message, place=place, fix=fix)
@@ -99,12 +122,12 @@ def _compose(text: str, mark: Mark, *, in_file: bool) -> yaml.Node | None:
     except RecursionError:
         raise fail("the study is nested too deeply to be read") from None
     except yaml.reader.ReaderError as error:
-        line = text[:error.position].count("\n") + 1
+        line = text[: error.position].count("\n") + 1
         character = f"U+{error.character:04X}"
         raise fail(f"the study holds a control character ({character})", line, "delete it") from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1
-        raise fail(*_syntax_words(str(error.problem), text.splitlines()[line - 1:line], line)) from None
+        raise fail(*_syntax_words(str(error.problem), text.splitlines()[line - 1 : line], line)) from None
 
 
 def _syntax_words(problem: str, line_text: list[str], line: int) -> tuple[str, int, str]:
@@ -112,20 +135,35 @@ def _syntax_words(problem: str, line_text: list[str], line: int) -> tuple[str, i
     if "'\\t'" in problem:
         return "a tab stands where YAML allows only spaces", line, "replace the tab by two spaces"
     if "expected a single document" in problem or "another document" in problem:
-        return ("the file holds more than one study ('---' starts a second one)", line,
-                "give each study a file of its own")
+        return (
+            "the file holds more than one study ('---' starts a second one)",
+            line,
+            "give each study a file of its own",
+        )
     if "mapping values are not allowed" in problem:
-        return ("the line has a second ': ', or is indented under a value", line,
-                "put text that holds ': ' in quotes, and check the indentation")
+        return (
+            "the line has a second ': ', or is indented under a value",
+            line,
+            "put text that holds ': ' in quotes, and check the indentation",
+        )
     if "undefined alias" in problem or "cannot start any token" in problem:
-        return (f"the line is not valid YAML ({problem})", line,
-                "put text that starts with a special character in quotes")
+        return (
+            f"the line is not valid YAML ({problem})",
+            line,
+            "put text that starts with a special character in quotes",
+        )
     if "unknown escape character" in problem:
-        return (f"the line is not valid YAML ({problem})", line,
-                r"write paths with / or in single quotes; \ is special inside double quotes")
+        return (
+            f"the line is not valid YAML ({problem})",
+            line,
+            r"write paths with / or in single quotes; \ is special inside double quotes",
+        )
     where = f" near {line_text[0].strip()[:60]!r}" if line_text and line_text[0].strip() else ""
-    return (f"the file is not valid YAML{where} ({problem})", line,
-            "check brackets, quotes and indentation here and above")
+    return (
+        f"the file is not valid YAML{where} ({problem})",
+        line,
+        "check brackets, quotes and indentation here and above",
+    )
 
 
 def _kind(node: yaml.Node) -> str:
@@ -154,8 +192,11 @@ class _Builder:
         self.marks[key] = mark = self.mark(node, at)
         self._built += 1
         if self._built > MAX_VALUES or id(node) in self._open:
-            raise StudyError("the study's aliases (*name) unfold without end", place=str(mark),
-                             fix="write the values out, or use extends")
+            raise StudyError(
+                "the study's aliases (*name) unfold without end",
+                place=str(mark),
+                fix="write the values out, or use extends",
+            )
         self._open.add(id(node))
         try:
             if isinstance(node, yaml.MappingNode) and node.tag == f"{_TAG}map":
@@ -200,8 +241,11 @@ class _Builder:
             fix = "keep the password in an environment variable and name the variable instead"
         else:
             return True
-        self.problem(f"{dotted(key)} holds a secret, and studies are copied into every run; {fix}", key,
-                     Mark(mark.file, mark.line))
+        self.problem(
+            f"{dotted(key)} holds a secret, and studies are copied into every run; {fix}",
+            key,
+            Mark(mark.file, mark.line),
+        )
         return False
 
     def tagged(self, node: yaml.Node, key: Key, mark: Mark) -> None:
@@ -213,8 +257,11 @@ class _Builder:
         raw, kind = node.value, node.tag.removeprefix(_TAG)
         if kind in ("str", "timestamp", "value"):  # a day stays text until the section that wants it reads it
             if any("\ud800" <= character <= "\udfff" for character in raw):
-                self.problem(f"{dotted(key)} holds half a character (a lone surrogate); delete it", key,
-                             Mark(mark.file, mark.line))
+                self.problem(
+                    f"{dotted(key)} holds half a character (a lone surrogate); delete it",
+                    key,
+                    Mark(mark.file, mark.line),
+                )
                 return ""
             return raw
         if kind == "null":
@@ -241,8 +288,10 @@ def _number(raw: str, kind: str) -> tuple[int | float | None, str]:
         return None, f"is written {raw}, which YAML reads as {sign}{value:g} (base sixty); write {quoted}"
     if kind == "int" and re.fullmatch(r"0[0-7]+", body):
         decimal = sign + (body.lstrip("0") or "0")
-        return None, (f"is written {raw}, which YAML reads as the octal number {sign}{int(body, 8)}; "
-                      f"write {decimal}, or {quoted}")
+        return None, (
+            f"is written {raw}, which YAML reads as the octal number {sign}{int(body, 8)}; "
+            f"write {decimal}, or {quoted}"
+        )
     if kind == "int" and body[:2].lower() in ("0x", "0b"):
         return None, f"is written {raw}; write {sign}{int(body, 0)}, or {quoted}"
     if kind == "int":
