@@ -181,17 +181,18 @@ def _compare(purchases: "ir.Table", section: RetentionSection, as_of: date) -> p
     return frame.assign(at_days=at_days)
 
 
+class Purchases(Protocol):
+    """Simulated repeat purchases: index of the customer and time since the first purchase, (m,) each."""
+
+    customer: np.ndarray
+    time: np.ndarray
+
+
 class SimulatesPurchases(Protocol):
-    """Draws the repeat purchases of new customers from a process.
+    """Draws the repeat purchases of new customers from a process, as ``Process.simulate`` does."""
 
-    Called with parameters (k,), lengths of observation T (n,) in the process's unit of time and a random
-    generator; returns the index of the customer (m,) and the time since the first purchase (m,) of every
-    repeat purchase up to T.
-    """
-
-    def __call__(self, params: np.ndarray, T: np.ndarray,
-                 rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Return (customer index, time) of the repeat purchases."""
+    def __call__(self, parameters: np.ndarray, T: np.ndarray, rng: np.random.Generator) -> Purchases:
+        """Purchases up to T (n,), the lengths of observation in the unit of the parameters (k,)."""
         ...
 
 
@@ -205,6 +206,7 @@ class ProcessCurve:
     """
 
     process: str
+    label: str
     silence_days: int
     customers: int
     simulations: int
@@ -220,7 +222,7 @@ class ProcessCurve:
         folder.mkdir(parents=True, exist_ok=True)
         self.frame.to_parquet(folder / "frame.parquet", index=False)
         made = {key: getattr(self, key)
-                for key in ("process", "silence_days", "customers", "simulations", "interval")}
+                for key in ("process", "label", "silence_days", "customers", "simulations", "interval")}
         (folder / "process_curve.json").write_text(json.dumps(made), encoding="utf-8")
 
     @classmethod
@@ -231,7 +233,7 @@ class ProcessCurve:
 
 
 def process_curve(simulate: SimulatesPurchases, params: np.ndarray, section: RetentionSection, *,
-                  unit_days: float, customers: int, process: str) -> ProcessCurve:
+                  unit_days: float, customers: int, process: str, label: str) -> ProcessCurve:
     """Retention as a fitted process has it: the same rule applied to customers simulated from it.
 
     Every simulated customer is followed for ``horizon_days`` + H days, so that nobody is censored and S(t)
@@ -245,7 +247,7 @@ def process_curve(simulate: SimulatesPurchases, params: np.ndarray, section: Ret
     section : the study's retention: silence, horizon, number and size of groups, seed, interval.
     unit_days : length of the process's unit of time. Unit: days.
     customers : size of the group in the data (``Retention.total["judged"]``).
-    process : name of the process.
+    process, label : name of the process, and its name for readers (``Process.name``, ``Process.label``).
     """
     draws = np.atleast_2d(np.asarray(params, float))
     chosen = np.linspace(0, len(draws) - 1, section.simulations).round().astype(int)
@@ -254,13 +256,14 @@ def process_curve(simulate: SimulatesPurchases, params: np.ndarray, section: Ret
     curves = np.empty((section.simulations, section.horizon_days + 1))
     seeds = np.random.SeedSequence(section.seed).spawn(section.simulations)
     for group, (draw, seed) in enumerate(zip(chosen, seeds, strict=True)):
-        index, time = simulate(draws[draw], follow, np.random.default_rng(seed))
-        day = np.maximum(np.rint(np.asarray(time) * unit_days), 1).astype("int64")
-        lengths = run_lengths(np.asarray(index), day, size, section.silence_days)
+        made = simulate(draws[draw], follow, np.random.default_rng(seed))
+        day = np.maximum(np.rint(made.time * unit_days), 1).astype("int64")
+        lengths = run_lengths(made.customer, day, size, section.silence_days)
         lost = np.bincount(np.minimum(lengths, section.horizon_days + 1), minlength=section.horizon_days + 2)
         curves[group] = 1 - np.cumsum(lost)[:-1] / size
     tail = (1 - section.interval) / 2
     low, high = np.quantile(curves, [tail, 1 - tail], axis=0)
     frame = pd.DataFrame({"day": np.arange(section.horizon_days + 1), "survival": curves.mean(axis=0),
                           "low": low, "high": high})
-    return ProcessCurve(process, section.silence_days, size, section.simulations, section.interval, frame)
+    return ProcessCurve(process, label, section.silence_days, size, section.simulations, section.interval,
+                        frame)

@@ -1,5 +1,6 @@
 """Small companies with known truth, for the tests of retention."""
 
+from collections import namedtuple
 from datetime import date, timedelta
 
 import ibis
@@ -7,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 START = date(2020, 1, 1)
+Drawn = namedtuple("Drawn", "customer time")
 
 
 def bgnbd(params, T, rng):
@@ -32,7 +34,7 @@ def _simulate(rate, T, rng, stays):
         times.append(now)
         go = stays(who)
         who, now = who[go], now[go]
-    return np.concatenate(customers), np.concatenate(times)
+    return Drawn(np.concatenate(customers), np.concatenate(times))
 
 
 def log_of(simulate, params, first_days, as_of_day, rng, unit_days=1.0):

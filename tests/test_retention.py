@@ -6,8 +6,9 @@ import pytest
 from purchase_worlds import START, bgnbd, constant, ledger_of, log_of
 from pydantic import ValidationError
 
+from clvkit import retention as retention_module
 from clvkit.errors import DataError
-from clvkit.retention import ProcessCurve, Retention, RetentionSection, measure_retention, process_curve
+from clvkit.retention import ProcessCurve, Retention, RetentionSection, measure_retention
 from clvkit.survival import curve_at, kaplan_meier, spell_cells, spells
 
 PARAMS, AS_OF_DAY = (0.6, 30.0, 0.8, 2.4), 500
@@ -102,13 +103,18 @@ def test_saved_and_loaded_retention_is_the_same(retention, tmp_path):
 def test_the_true_process_gives_the_customers_curve(retention, unit_days):
     params = (PARAMS[0], PARAMS[1] / unit_days, *PARAMS[2:])
     curve = process_curve(bgnbd, params, SECTION, unit_days=unit_days,
-                          customers=retention.total["judged"], process="bgnbd")
+                          customers=retention.total["judged"])
     ages = (0, 30, 90, 180, 365)
     seen = curve_at(kaplan_meier_wide(retention), ages)
     said = curve.at(ages)
     assert ((seen["low"] <= said["survival"]) & (said["survival"] <= seen["high"])).all()
     assert curve.frame["survival"].is_monotonic_decreasing
     assert (curve.frame["low"] <= curve.frame["high"]).all()
+
+
+def process_curve(simulate, params, section=SECTION, **about):
+    return retention_module.process_curve(
+        simulate, params, section, process="made_up", label="Made up", **{"unit_days": 1} | about)
 
 
 def kaplan_meier_wide(retention):
@@ -121,33 +127,33 @@ def kaplan_meier_wide(retention):
 def test_a_constant_rate_has_the_curve_it_must_have():
     # The first silence of more than H days (times rounded) is longer than H + ½ days.
     section = SECTION.model_copy(update={"silence_days": 20, "simulations": 20})
-    curve = process_curve(constant, (1 / 10,), section, unit_days=1, customers=20_000, process="constant")
+    curve = process_curve(constant, (1 / 10,), section, customers=20_000)
     assert curve.at((0,))["survival"].item() == pytest.approx(1 - np.exp(-20.5 / 10), abs=0.002)
 
 
 def test_draws_of_parameters_widen_the_band():
-    one = process_curve(bgnbd, PARAMS, SECTION, unit_days=1, customers=5000, process="bgnbd")
+    one = process_curve(bgnbd, PARAMS, customers=5000)
     draws = np.tile(PARAMS, (50, 1)) * np.linspace(0.7, 1.4, 50)[:, None] ** [1, 0, 0, 0]
-    many = process_curve(bgnbd, draws, SECTION, unit_days=1, customers=5000, process="bgnbd")
+    many = process_curve(bgnbd, draws, customers=5000)
     width = [(c.frame["high"] - c.frame["low"]).iloc[0] for c in (one, many)]
     assert width[1] > 2 * width[0]
 
 
 def test_the_same_seed_gives_the_same_curve_and_another_one_another():
-    first, again = (process_curve(bgnbd, PARAMS, SECTION, unit_days=1, customers=500, process="bgnbd")
+    first, again = (process_curve(bgnbd, PARAMS, customers=500)
                     for _ in range(2))
     pd.testing.assert_frame_equal(first.frame, again.frame)
-    other = process_curve(bgnbd, PARAMS, SECTION.model_copy(update={"seed": 1}), unit_days=1, customers=500,
-                          process="bgnbd")
+    other = process_curve(bgnbd, PARAMS, SECTION.model_copy(update={"seed": 1}), customers=500)
     assert not other.frame.equals(first.frame)
 
 
 def test_a_process_curve_is_saved_and_read_beyond_its_horizon(tmp_path):
-    curve = process_curve(bgnbd, PARAMS, SECTION, unit_days=1, customers=500, process="bgnbd")
+    curve = process_curve(bgnbd, PARAMS, customers=500)
     curve.save(tmp_path / "curve")
     loaded = ProcessCurve.load(tmp_path / "curve")
     pd.testing.assert_frame_equal(loaded.frame, curve.frame)
-    assert (loaded.process, loaded.silence_days, loaded.customers) == ("bgnbd", 90, 500)
+    assert (loaded.process, loaded.label) == ("made_up", "Made up")
+    assert (loaded.silence_days, loaded.customers, loaded.simulations) == (90, 500, 10)
     assert list(loaded.at((400, 401))["survival"].isna()) == [False, True]
 
 
