@@ -10,7 +10,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 
 from clvkit.errors import StudyError
-from clvkit.rules import RuleBroken, did_you_mean, listed, nearest
+from clvkit.rules import RuleBroken, did_you_mean, listed, nearest, rate_hint
 from clvkit.study_document import Document, Key, Mark, Problem, dotted
 
 _LIMITS = {
@@ -22,6 +22,8 @@ _LIMITS = {
 _KINDS = {
     "float_type": "a number",
     "int_type": "a whole number",
+    "decimal_type": "a number",
+    "decimal_parsing": "a number",
     "bool_type": "true or false",
     "finite_number": "a finite number",
     "string_type": "text",
@@ -67,9 +69,12 @@ def broken_rule(root: type[BaseModel], error: dict[str, Any], document: Document
         return Problem(_missing(root, key), key, _mark(document, key))
     rule, hint = _rule(error, document, key)
     broken = (error.get("ctx") or {}).get("error")
+    value = error["input"]
     if isinstance(broken, RuleBroken) and broken.at is not None:
-        key += broken.at if isinstance(broken.at, tuple) else (broken.at,)
-    got = _got(document, key, error["input"])
+        inside = broken.at if isinstance(broken.at, tuple) else (broken.at,)
+        key, value = key + inside, value_at(value, inside)[1]
+    about_all = kind == "value_error" and isinstance(value, dict | list)
+    got = "" if about_all or "(got " in rule else _got(document, key, value)
     message = f"{dotted(key)} {rule}" + (f" ({got})" if got else "") + (f"; {hint}" if hint else "")
     return Problem(message, key, _mark(document, key))
 
@@ -84,11 +89,15 @@ def _rule(error: dict[str, Any], document: Document, key: Key) -> tuple[str, str
     if kind == "literal_error":
         options = re.findall(r"'([^']*)'", context["expected"])
         return f"must be one of {listed(options)}", _text_hint(value, mark) or did_you_mean(value, options)
-    if kind in ("float_type", "int_type"):
-        return f"must be {_KINDS[kind]}", _number_hint(value, whole=kind == "int_type")
+    if kind in ("float_type", "int_type", "decimal_type", "decimal_parsing"):
+        return f"must be {_KINDS[kind]}", _number_hint(value, whole=kind == "int_type", plain=mark.plain)
     if kind in _LIMITS:
         words, limit = _LIMITS[kind]
-        return f"must be {words} {context[limit]:g}", ""
+        bound = context[limit]
+        if not isinstance(bound, int | float):
+            return f"must be {words} {bound}", ""
+        is_share = words in ("below", "at most") and bound <= 1
+        return f"must be {words} {bound:g}", rate_hint(value) if is_share else ""
     if kind in ("string_too_short", "too_short"):
         return "must not be empty", ""
     if kind == "string_too_long":
@@ -115,7 +124,7 @@ def _text_hint(value: object, mark: Mark) -> str:
     return ""
 
 
-def _number_hint(value: object, *, whole: bool) -> str:
+def _number_hint(value: object, *, whole: bool, plain: bool) -> str:
     """How to write the number that a text was most likely meant to be."""
     if isinstance(value, float) and whole and value.is_integer():
         return f"write {value:.0f}"
@@ -135,7 +144,8 @@ def _number_hint(value: object, *, whole: bool) -> str:
         countable = abs(int(exponent)) <= 12  # beyond that nobody counts the zeros
         return f"write {Decimal(text).normalize():f} or {scientific}" if countable else f"write {scientific}"
     if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)", text):
-        return f"write {text.lstrip('+')} without quotes"
+        decimal = re.sub(r"^([-+]?)0+(?=\d)", r"\1", text).lstrip("+")
+        return f"write {decimal}" if plain else f"write {decimal} without quotes"
     return ""
 
 
@@ -179,7 +189,7 @@ def value_at(values: Any, key: Key) -> tuple[bool, Any]:
     for step in key:
         if isinstance(values, dict) and step in values:
             values = values[step]
-        elif isinstance(values, list) and isinstance(step, int) and step < len(values):
+        elif isinstance(values, list | tuple) and isinstance(step, int) and step < len(values):
             values = values[step]
         else:
             return False, None
@@ -187,8 +197,11 @@ def value_at(values: Any, key: Key) -> tuple[bool, Any]:
 
 
 def _mark(document: Document, key: Key) -> Mark:
-    """The mark of a key, or of what it would stand in."""
+    """The mark of a key, of what was given inside it, or of what it would stand in."""
     while key and key not in document.marks:
+        within = [mark for place, mark in document.marks.items() if place[: len(key)] == key]
+        if within:
+            return within[0]
         key = key[:-1]
     return document.marks.get(key, Mark("the study"))
 
