@@ -26,19 +26,40 @@ class Estimate:
     interval: float = 0.9
 
     @classmethod
-    def from_draws(cls, draws: np.ndarray, *, interval: float = 0.9, mle: float | None = None,
-                   kind: Kind = "expected", unit: str = "") -> "Estimate":
+    def from_draws(
+        cls,
+        draws: np.ndarray,
+        *,
+        interval: float = 0.9,
+        mle: float | None = None,
+        kind: Kind = "expected",
+        unit: str = "",
+    ) -> "Estimate":
         """Summarise draws of a total; quantiles are of the total, never sums of quantiles."""
         tail = (1 - interval) / 2
         low, high = np.quantile(draws, [tail, 1 - tail])
-        return cls(float(np.mean(draws)), float(low), float(high), None if mle is None else float(mle),
-                   kind, unit, interval)
+        return cls(
+            float(np.mean(draws)),
+            float(low),
+            float(high),
+            None if mle is None else float(mle),
+            kind,
+            unit,
+            interval,
+        )
 
     def scaled(self, factor: float, unit: str | None = None) -> "Estimate":
         """The same estimate multiplied by a positive known factor (a margin, a unit change)."""
         times = lambda v: None if v is None else v * factor  # noqa: E731
-        return Estimate(self.value * factor, times(self.low), times(self.high), times(self.mle),
-                        self.kind, self.unit if unit is None else unit, self.interval)
+        return Estimate(
+            self.value * factor,
+            times(self.low),
+            times(self.high),
+            times(self.mle),
+            self.kind,
+            self.unit if unit is None else unit,
+            self.interval,
+        )
 
     def to_json(self) -> dict:
         """The estimate as ``results.json`` holds it."""

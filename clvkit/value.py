@@ -1,22 +1,50 @@
 """Value: P(alive), discounted expected purchases and expected margin make customer lifetime value."""
 
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
 from pydantic import Field, field_validator
 
+from clvkit.errors import FitError
 from clvkit.rules import RuleBroken, rate_hint
 from clvkit.section import Section
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from clvkit.fit import Fit
+
+BLOCK = 4_000_000  # draws times cells held at once; eight bytes each, a few arrays of them
 
 
 class ValueSection(Section):
     """What turns expected purchases into money: margin, discount rate, horizon."""
 
-    margin: float = Field(description=(
-        "Contribution margin as a fraction of the amounts in the ledger: 0.30 is 30 %. "
-        "Above 0, at most 1 (amounts are margin already)."))
-    annual_discount_rate: float = Field(description=(
-        "Effective rate per year that future margin is discounted with, as a fraction: 0.10 is 10 % a year."))
-    horizon_months: float = Field(36, gt=0, le=600, description=(
-        "How far ahead purchases count, from the as-of date. Unit: months (a twelfth of a year)."))
-    interval: float = Field(0.9, description="Probability that intervals are stated for: 0.9 is nine times in ten.")
+    margin: float = Field(
+        description=(
+            "Contribution margin as a fraction of the amounts in the ledger: 0.30 is 30 %. "
+            "Above 0, at most 1 (amounts are margin already)."
+        )
+    )
+    annual_discount_rate: float = Field(
+        description=(
+            "Effective rate per year that future margin is discounted with, as a fraction: "
+            "0.10 is 10 % a year."
+        )
+    )
+    horizon_months: float = Field(
+        36,
+        gt=0,
+        le=600,
+        description=(
+            "How far ahead purchases count, from the as-of date. Unit: months (a twelfth of a year)."
+        ),
+    )
+    interval: float = Field(
+        0.9, description="Probability that intervals are stated for: 0.9 is nine times in ten."
+    )
     posterior_draws: int = Field(400, ge=50, description="Posterior draws that value is computed for.")
 
     @field_validator("margin")
@@ -39,3 +67,155 @@ class ValueSection(Section):
         if not 0 < value < 1:
             raise RuleBroken("must be a probability between 0 and 1", rate_hint(value))
         return value
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The money side of a value: what a purchase leaves, how it is discounted, how far ahead one looks.
+
+    ``horizon_days`` may be infinite where the discount rate is positive. Purchases are discounted
+    continuously, from the moment they are expected to happen, at the force of interest ln(1 + annual rate).
+    """
+
+    margin: float
+    annual_discount_rate: float
+    horizon_days: float
+    days_per_year: float = 365.25
+
+    @classmethod
+    def of(cls, section: ValueSection, days_per_year: float) -> "Terms":
+        """The terms a study states."""
+        days = section.horizon_months * days_per_year / 12
+        return cls(section.margin, section.annual_discount_rate, days, days_per_year)
+
+    def force(self, unit_days: float) -> float:
+        """Continuous discount rate per unit of ``unit_days`` days."""
+        return math.log1p(self.annual_discount_rate) * unit_days / self.days_per_year
+
+
+@dataclass(frozen=True)
+class Future:
+    """Multipliers on what happens from the as-of date on; P(alive) and the posteriors stay as data left them.
+
+    ``rate`` acts on the purchase rate, ``hazard`` on the dropout hazard, ``spend`` on the amount per
+    purchase.
+    """
+
+    rate: float = 1.0
+    hazard: float = 1.0
+    spend: float = 1.0
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over the customers of each group, one row per posterior draw: arrays (draws, groups).
+
+    ``alive`` customers, ``purchases`` expected within the horizon (undiscounted), ``value`` in major units.
+    """
+
+    alive: np.ndarray
+    purchases: np.ndarray
+    value: np.ndarray
+
+
+def pair(fit: "Fit", spend: "Fit", count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Up to ``count`` draws of both posteriors, row by row; without a posterior, the estimate repeated."""
+    purchases, amounts = fit.posterior(count), spend.posterior(count)
+    rows = max(len(purchases), len(amounts))
+    return _stretch(purchases, rows), _stretch(amounts, rows)
+
+
+def _stretch(draws: np.ndarray, rows: int) -> np.ndarray:
+    return draws[np.linspace(0, len(draws) - 1, rows).round().astype(int)]
+
+
+def sweep(
+    fit: "Fit",
+    spend: "Fit",
+    draws: tuple[np.ndarray, np.ndarray],
+    cells: "pd.DataFrame",
+    groupings: list[np.ndarray],
+    cases: list[tuple[Terms, Future]],
+    minor_per_unit: float,
+) -> list[list[Totals]]:
+    """Value the customers of ``cells``: P(alive) × discounted expected purchases × expected margin.
+
+    Parameters
+    ----------
+    fit, spend : give the models and the unit of time.
+    draws : (draws, k) parameters of the process and (draws, 3) of the spend model, row by row; see `pair`.
+    cells : ``frequency``, ``recency_days``, ``T_days``, ``n`` and ``spend_minor`` (sum over the cell).
+    groupings : each (cells,) whole numbers from 0, the group every cell belongs to.
+    cases : the terms and futures to value under; P(alive) is the same in all of them.
+
+    Returns
+    -------
+    list : per case, per grouping, the totals.
+
+    Notes
+    -----
+    Cells are taken in blocks of bounded size, so that memory does not grow with them. Expected spend is
+    affine in a customer's total, so a cell needs only the sum of its customers' totals.
+    """
+    rows = len(draws[0])
+    results = [[Totals(*np.zeros((3, rows, int(group.max()) + 1))) for group in groupings] for _ in cases]
+    ordered = np.lexsort((cells["T_days"], cells["frequency"]))
+    for part in np.array_split(ordered, max(1, math.ceil(len(cells) * rows / BLOCK))):
+        members = [np.eye(int(group.max()) + 1)[group[part]] for group in groupings]
+        block = Block.of(fit, spend, draws, cells.iloc[part], minor_per_unit)
+        for case, result in zip(cases, results, strict=True):
+            purchases, value = block.purchases(*case), block.value(*case)
+            for member, totals in zip(members, result, strict=True):
+                totals.alive[:] += block.alive @ member
+                totals.purchases[:] += purchases @ member
+                totals.value[:] += value @ member
+    return results
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some cells under all draws: ``alive`` customers and the ``spend`` they would bring per purchase."""
+
+    fit: "Fit"
+    parameters: np.ndarray
+    x: np.ndarray
+    T: np.ndarray
+    alive: np.ndarray
+    spend: np.ndarray
+
+    @classmethod
+    def of(cls, fit, spend, draws, cells, minor_per_unit) -> "Block":
+        """P(alive) and expected spend of each cell and draw; nothing assumed of the future enters."""
+        x, n, unit = cells["frequency"].to_numpy(), cells["n"].to_numpy(float), fit.unit_days
+        T, t_x = cells["T_days"].to_numpy() / unit, cells["recency_days"].to_numpy() / unit
+        alive = np.atleast_2d(fit.model.p_alive(draws[0], x, t_x, T))
+        base, slope = spend.model.expected_spend(draws[1], x)
+        amount = base * n + slope * (cells["spend_minor"].to_numpy() / minor_per_unit)
+        return cls(fit, draws[0], x, T, alive * n, alive * amount)
+
+    def _expected(self, terms: Terms, future: Future, discount: float) -> np.ndarray:
+        horizon = terms.horizon_days / self.fit.unit_days
+        return self.fit.model.expected(
+            self.parameters, self.x, self.T, horizon, discount, future.rate, future.hazard
+        )
+
+    def purchases(self, terms: Terms, future: Future) -> np.ndarray:
+        """Expected purchases within the horizon, undiscounted: (draws, cells); NaN where it is infinite."""
+        if not math.isfinite(terms.horizon_days):
+            return np.full(self.alive.shape, np.nan)
+        return self.alive * self._expected(terms, future, 0.0)
+
+    def value(self, terms: Terms, future: Future) -> np.ndarray:
+        """Discounted expected margin, in major units: (draws, cells)."""
+        discounted = self._expected(terms, future, terms.force(self.fit.unit_days))
+        return terms.margin * future.spend * self.spend * discounted
+
+
+def require_mean_spend(spend: "Fit", draws: np.ndarray) -> None:
+    """Raise `FitError` where mean spend does not exist, so that nothing becomes infinite unsaid."""
+    if (draws[:, 1] <= 1).any() or spend.mle[1] <= 1:
+        raise FitError(
+            "Gamma-Gamma says that mean spend does not exist: q must be above 1 in every draw for the mean "
+            f"pγ/(q − 1) that customers without a repeat purchase are valued at (got {spend.mle[1]:.2f})",
+            fix="look for a few enormous amounts in 01_ledger, or value a longer history",
+        )

@@ -1,0 +1,18 @@
+"""The stochastic processes of purchases: one file each, found by name."""
+
+from importlib import import_module
+
+_WHERE = {
+    "bgnbd": ("betageo", "BGNBD"),
+    "mbgnbd": ("betageo", "MBGNBD"),
+    "paretonbd": ("paretonbd", "PARETONBD"),
+    "gammagamma": ("gammagamma", "GAMMAGAMMA"),
+}
+NAMES = ("bgnbd", "mbgnbd", "paretonbd")
+LABELS = {"bgnbd": "BG/NBD", "mbgnbd": "MBG/NBD", "paretonbd": "Pareto/NBD", "gammagamma": "Gamma-Gamma"}
+
+
+def get(name: str):
+    """The process (one of `NAMES`) or the spend model (``gammagamma``) of that name; KeyError for another."""
+    module, attribute = _WHERE[name]
+    return getattr(import_module(f"clvkit.processes.{module}"), attribute)

@@ -1,0 +1,152 @@
+"""A fit: a model with its estimates, the posterior over its parameters, and how it was found."""
+
+import json
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from clvkit.processes.base import Model, Prior
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Parameters of one model fitted to one set of cells.
+
+    Attributes
+    ----------
+    process : name of the model, such as ``paretonbd``; ``model`` is the model itself.
+    unit_days : days in the unit of time that parameters are stated in (1 for a spend model).
+    mle, se : (k,) maximum-likelihood estimates and their standard errors (NaN where the likelihood is flat).
+    log_likelihood : at ``mle``, in the stated unit.
+    gradient_norm : largest |d LL / d log parameter| at ``mle``, per customer.
+    draws : (chains, draws, k) posterior, or None where only maximum likelihood was asked for.
+    method : ``mle`` or ``nuts``.
+    diagnostics : ``r_hat_max``, ``ess_min`` (bulk and tail), ``divergences``, ``pareto_k``.
+    scale : the unit-free scale of the priors: median age (or median mean spend), in the stated unit.
+    """
+
+    process: str
+    unit_days: float
+    mle: np.ndarray
+    se: np.ndarray
+    log_likelihood: float
+    gradient_norm: float
+    customers: int
+    cells: int
+    scale: float
+    priors: dict[str, Prior]
+    seconds: float = 0.0
+    method: str = "mle"
+    draws: np.ndarray | None = None
+    diagnostics: dict = field(default_factory=dict)
+    interval: float = 0.9
+
+    @cached_property
+    def model(self) -> Model:
+        """The model that was fitted."""
+        from clvkit import processes
+
+        return processes.get(self.process)
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the parameters, in the order of every array."""
+        return self.model.parameters
+
+    @cached_property
+    def flat(self) -> np.ndarray:
+        """Posterior draws as (chains · draws, k); the estimate alone, (1, k), where there is no posterior."""
+        return self.mle[None] if self.draws is None else self.draws.reshape(-1, self.draws.shape[-1])
+
+    def posterior(self, count: int) -> np.ndarray:
+        """At most ``count`` draws, evenly spaced over chains and time; (1, k) without a posterior."""
+        every = np.linspace(0, len(self.flat) - 1, min(count, len(self.flat))).round().astype(int)
+        return self.flat[every]
+
+    def coordinates(self, parameters: np.ndarray | None = None) -> np.ndarray:
+        """Posterior draws (or ``parameters``) on the unit-free coordinates of the priors."""
+        values = self.flat if parameters is None else parameters
+        return self.model.coordinates(self.model.in_unit(values, 1 / self.scale))
+
+    def aic_bic(self) -> tuple[float, float]:
+        """Akaike's and Schwarz's criteria at the maximum-likelihood estimate."""
+        k = len(self.mle)
+        return 2 * k - 2 * self.log_likelihood, k * np.log(self.customers) - 2 * self.log_likelihood
+
+    def to_json(self) -> dict:
+        """The fit as ``results.json`` holds it under ``fits``."""
+        tail = (1 - self.interval) / 2
+        parameters = {}
+        for k, name in enumerate(self.parameters):
+            entry = {
+                "mle": float(self.mle[k]),
+                "se": _finite(self.se[k]),
+                "mean": None,
+                "low": None,
+                "high": None,
+            }
+            if self.draws is not None:
+                low, high = np.quantile(self.flat[:, k], [tail, 1 - tail])
+                entry |= {"mean": float(self.flat[:, k].mean()), "low": float(low), "high": float(high)}
+            parameters[name] = entry
+        blank = {"r_hat_max": None, "ess_min": None, "divergences": None, "pareto_k": None}
+        return {
+            "parameters": parameters,
+            "log_likelihood": self.log_likelihood,
+            "customers": self.customers,
+            "cells": self.cells,
+            "method": self.method,
+            "diagnostics": blank | self.diagnostics,
+            "unit_days": self.unit_days,
+            "seconds": self.seconds,
+        }
+
+    def save(self, folder: Path) -> None:
+        """Write the estimates as JSON and the posterior as NetCDF, one variable (chain, draw) a parameter."""
+        folder.mkdir(parents=True, exist_ok=True)
+        made = {
+            name: getattr(self, name)
+            for name in (
+                "process",
+                "unit_days",
+                "log_likelihood",
+                "gradient_norm",
+                "customers",
+                "cells",
+                "scale",
+                "seconds",
+                "method",
+                "diagnostics",
+                "interval",
+            )
+        }
+        made |= {"mle": self.mle.tolist(), "se": [_finite(v) for v in self.se]}
+        made["priors"] = {name: [p.mean, p.sd, p.meaning] for name, p in self.priors.items()}
+        (folder / "fit.json").write_text(json.dumps(made), encoding="utf-8")
+        if self.draws is not None:
+            import xarray as xr
+
+            names = {name: (("chain", "draw"), self.draws[..., k]) for k, name in enumerate(self.parameters)}
+            xr.Dataset(names).to_netcdf(folder / "posterior.nc", engine="scipy")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Fit":
+        """Read what `save` wrote."""
+        made = json.loads((folder / "fit.json").read_text(encoding="utf-8"))
+        made["priors"] = {name: Prior(*values) for name, values in made["priors"].items()}
+        made["mle"] = np.array(made["mle"])
+        made["se"] = np.array([np.nan if v is None else v for v in made["se"]])
+        fit = cls(**made)
+        if not (folder / "posterior.nc").exists():
+            return fit
+        import xarray as xr
+
+        with xr.open_dataset(folder / "posterior.nc", engine="scipy") as posterior:
+            draws = np.stack([posterior[name].values for name in fit.parameters], axis=-1)
+        return replace(fit, draws=draws)
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,72 @@
+"""Outcomes: what could actually happen, purchase by purchase, for amounts that will be observed.
+
+Expected values leave out the luck of single purchases; an outcome interval has it, by simulating every
+customer's future once for each posterior draw.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from clvkit.fit import Fit
+    from clvkit.value import Terms
+
+
+def simulate_outcomes(
+    fit: "Fit",
+    spend: "Fit",
+    purchases: np.ndarray,
+    amounts: np.ndarray,
+    customers: "pd.DataFrame",
+    terms: "Terms",
+    minor_per_unit: float,
+    seed: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Purchases and discounted margin of all customers within the horizon, one total per posterior draw.
+
+    Parameters
+    ----------
+    purchases, amounts : (draws, k) and (draws, 3) parameters, row by row.
+    customers : distinct (``frequency, recency_days, T_days, spend_minor``) with their count ``n``.
+
+    Returns
+    -------
+    counts, money : (draws,) purchases, and margin in major units.
+    """
+    unit, each = fit.unit_days, customers["n"].to_numpy()
+    x, t_x, T = (
+        np.repeat(customers[c].to_numpy() / s, each)
+        for c, s in (("frequency", 1), ("recency_days", unit), ("T_days", unit))
+    )
+    x = x.astype(np.int64)
+    spent = np.repeat(np.maximum(customers["spend_minor"].to_numpy(), 0) / minor_per_unit, each)
+    force, horizon = terms.force(unit), terms.horizon_days / unit
+    counts, money = np.empty(len(purchases)), np.empty(len(purchases))
+    for d, (parameters, amount) in enumerate(zip(purchases, amounts, strict=True)):
+        rng = np.random.default_rng([seed, d])
+        drawn = fit.model.simulate_future(parameters, x, t_x, T, horizon, rng)
+        rate = spend.model.draw_mean_rate(amount, x, spent, rng)
+        paid = rng.gamma(amount[0], 1.0, drawn.customer.size) / rate[drawn.customer]
+        counts[d] = drawn.customer.size
+        money[d] = terms.margin * np.sum(paid * np.exp(-force * drawn.time))
+    return counts, money
+
+
+def simulate_counts(
+    fit: "Fit", draws: np.ndarray, cells: "pd.DataFrame", horizon_days: float, seed: int
+) -> np.ndarray:
+    """Purchases within the horizon of one customer of each cell, one per posterior draw: (draws, cells)."""
+    unit = fit.unit_days
+    x, t_x, T = (
+        cells["frequency"].to_numpy(),
+        cells["recency_days"].to_numpy() / unit,
+        cells["T_days"].to_numpy() / unit,
+    )
+    out = np.empty((len(draws), len(cells)), np.int64)
+    for d, parameters in enumerate(draws):
+        rng = np.random.default_rng([seed, d])
+        out[d] = fit.model.simulate_future(parameters, x, t_x, T, horizon_days / unit, rng).counts(len(cells))
+    return out

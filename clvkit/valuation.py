@@ -1,0 +1,263 @@
+"""Valuation: what all customers are worth, who holds it, and each customer's own figure."""
+
+import json
+import math
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clvkit.estimate import Estimate
+from clvkit.value import BLOCK, Block, Future, Terms, Totals, ValueSection, pair, require_mean_spend, sweep
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from clvkit.fit import Fit
+
+
+@dataclass(frozen=True)
+class Valuation:
+    """What the customers are worth, and who holds it.
+
+    Attributes
+    ----------
+    estimates : by metric id: ``customer_equity`` (within the horizon, both kinds: ``…_outcome`` adds the
+        noise of purchases and amounts), ``customer_equity_lifetime`` (infinite horizon), ``customers_alive``,
+        ``purchases_expected`` and ``purchases_outcome`` within the horizon, ``clv_mean`` per customer.
+    groups : by scheme (``frequency_class``, ``cohort``, ``segment``): DataFrame with one row a group and
+        columns ``group, customers, alive, purchases, value, low, high, mle, share`` (share of equity).
+    path : DataFrame ``months, value, low, high, mle``: equity by how far ahead one looks; the last row is
+        the infinite horizon.
+    terms : the terms it was computed on.
+    """
+
+    process: str
+    customers: int
+    currency: str
+    terms: Terms
+    interval: float
+    estimates: dict[str, Estimate]
+    groups: dict[str, "pd.DataFrame"]
+    path: "pd.DataFrame"
+
+    def save(self, folder: Path) -> None:
+        """Write the tables as Parquet and the rest as JSON."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, frame in {**self.groups, "path": self.path}.items():
+            frame.to_parquet(folder / f"{name}.parquet", index=False)
+        made = {
+            "process": self.process,
+            "customers": self.customers,
+            "currency": self.currency,
+            "terms": asdict(self.terms),
+            "interval": self.interval,
+            "groups": list(self.groups),
+            "estimates": {name: one.to_json() for name, one in self.estimates.items()},
+        }
+        (folder / "valuation.json").write_text(json.dumps(made), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Valuation":
+        """Read what `save` wrote."""
+        import pandas as pd
+
+        made = json.loads((folder / "valuation.json").read_text(encoding="utf-8"))
+        made["terms"] = Terms(**made["terms"])
+        made["groups"] = {name: pd.read_parquet(folder / f"{name}.parquet") for name in made["groups"]}
+        made["estimates"] = {name: Estimate(**one) for name, one in made["estimates"].items()}
+        return cls(**made, path=pd.read_parquet(folder / "path.parquet"))
+
+
+def valuation(
+    fit: "Fit",
+    spend: "Fit",
+    cells: "pd.DataFrame",
+    customers: "pd.DataFrame",
+    section: ValueSection,
+    *,
+    as_of: date,
+    grain: str,
+    currency: str,
+    minor_per_unit: float,
+    days_per_year: float,
+    seed: int,
+) -> Valuation:
+    """Value all customers and say who holds the value.
+
+    Parameters
+    ----------
+    cells : columns of `customers.cells`.
+    customers : distinct (``frequency, recency_days, T_days, spend_minor``) with their count ``n``: what a
+        simulation of outcomes needs, since amounts depend on each customer's own total.
+    """
+    import pandas as pd
+
+    from clvkit.outcomes import simulate_outcomes
+
+    terms = Terms.of(section, days_per_year)
+    purchases, amounts = pair(fit, spend, section.posterior_draws)
+    require_mean_spend(spend, amounts)
+    labels = {
+        "frequency_class": frequency_class(cells["frequency"]),
+        "cohort": cohort_labels(cells["T_days"], as_of, grain),
+        "segment": cells["segment"].astype(str),
+    }
+    schemes = {name: pd.factorize(label, sort=True) for name, label in labels.items()}
+    months = [float(m) for m in range(6, int(section.horizon_months), 6)] + [section.horizon_months]
+    months += [math.inf] if terms.annual_discount_rate > 0 else []  # without discounting it has no value
+    terms_of = [replace(terms, horizon_days=m * days_per_year / 12) for m in months]
+    headline = months.index(section.horizon_months)
+    codes = [code for code, _ in schemes.values()]
+
+    def over(draws):
+        """Totals of the headline terms by scheme, and equity by how far ahead one looks."""
+        full = sweep(fit, spend, draws, cells, codes, [(terms, Future())], minor_per_unit)[0]
+        looks = sweep(
+            fit,
+            spend,
+            draws,
+            cells,
+            [np.zeros(len(cells), int)],
+            [(one, Future()) for one in terms_of],
+            minor_per_unit,
+        )
+        return full, [look[0].value[:, 0] for look in looks]
+
+    (drawn, paths), (plug, plug_paths) = over((purchases, amounts)), over((fit.mle[None], spend.mle[None]))
+    make = {"interval": section.interval, "unit": currency}
+    groups = {
+        scheme: _group_table(names, code, cells["n"].to_numpy(), one, at_mle, section.interval)
+        for (scheme, (code, names)), one, at_mle in zip(schemes.items(), drawn, plug, strict=True)
+    }
+    looks = [
+        Estimate.from_draws(path, mle=at_mle[0], **make)
+        for path, at_mle in zip(paths, plug_paths, strict=True)
+    ]
+    path = pd.DataFrame(
+        {
+            "months": months,
+            "value": [one.value for one in looks],
+            "low": [one.low for one in looks],
+            "high": [one.high for one in looks],
+            "mle": [one.mle for one in looks],
+        }
+    )
+    number = int(cells["n"].sum())
+    alive, bought = drawn[0].alive.sum(axis=1), drawn[0].purchases.sum(axis=1)
+    estimates = {
+        "customer_equity": looks[headline],
+        "clv_mean": looks[headline].scaled(1 / number),
+        "customers_alive": Estimate.from_draws(
+            alive, mle=plug[0].alive.sum(), interval=section.interval, unit="customers"
+        ),
+        "purchases_expected": Estimate.from_draws(
+            bought, mle=plug[0].purchases.sum(), interval=section.interval, unit="purchases"
+        ),
+    }
+    if terms.annual_discount_rate > 0:
+        estimates["customer_equity_lifetime"] = looks[-1]
+    counts, money = simulate_outcomes(fit, spend, purchases, amounts, customers, terms, minor_per_unit, seed)
+    estimates["customer_equity_outcome"] = Estimate.from_draws(
+        money, kind="outcome", mle=looks[headline].mle, **make
+    )
+    estimates["purchases_outcome"] = Estimate.from_draws(
+        counts, kind="outcome", mle=plug[0].purchases.sum(), interval=section.interval, unit="purchases"
+    )
+    return Valuation(fit.process, number, currency, terms, section.interval, estimates, groups, path)
+
+
+def _group_table(names, codes, n, drawn: Totals, plug: Totals, interval: float) -> "pd.DataFrame":
+    import pandas as pd
+
+    tail = (1 - interval) / 2
+    low, high = np.quantile(drawn.value, [tail, 1 - tail], axis=0)
+    value = drawn.value.mean(axis=0)
+    return pd.DataFrame({
+        "group": [str(name) for name in names],
+        "customers": np.bincount(codes, weights=n).astype(int),
+        "alive": drawn.alive.mean(axis=0), "purchases": drawn.purchases.mean(axis=0),
+        "value": value, "low": low, "high": high, "mle": plug.value[0], "share": value / value.sum(),
+    })  # fmt: skip
+
+
+CLASSES = (
+    (0, "no repeat purchase"),
+    (1, "1 repeat"),
+    (2, "2 repeats"),
+    (3, "3 to 4 repeats"),
+    (5, "5 to 9 repeats"),
+    (10, "10 or more repeats"),
+)
+
+
+def frequency_class(frequency) -> "pd.Categorical":
+    """The class of each number of repeat purchases, in ascending order; never-repeaters are their own."""
+    import pandas as pd
+
+    bounds = [least for least, _ in CLASSES]
+    codes = np.searchsorted(bounds, np.asarray(frequency), side="right") - 1
+    return pd.Categorical.from_codes(
+        codes, [label for _, label in CLASSES], ordered=True
+    ).remove_unused_categories()
+
+
+def cohort_labels(T_days, as_of: date, grain: str) -> "pd.Categorical":
+    """The cohort of each cell, in order of time: a customer's age tells the day of its first purchase."""
+    import pandas as pd
+
+    from clvkit.cohorts import period_label
+
+    period = {"day": "D", "week": "W-SUN", "month": "M", "quarter": "Q"}[grain]
+    firsts = pd.Timestamp(as_of) - pd.to_timedelta(np.asarray(T_days), unit="D")
+    starts, codes = np.unique(firsts.to_period(period).start_time, return_inverse=True)
+    return pd.Categorical.from_codes(
+        codes, [period_label(pd.Timestamp(one).date(), grain) for one in starts], ordered=True
+    )
+
+
+def scores(
+    fit: "Fit",
+    spend: "Fit",
+    customers: "pd.DataFrame",
+    section: ValueSection,
+    *,
+    minor_per_unit: float,
+    days_per_year: float,
+) -> "pd.DataFrame":
+    """Value of one customer of each kind, with its ``expected`` interval.
+
+    Parameters
+    ----------
+    customers : distinct (``frequency, recency_days, T_days, spend_minor``); further columns are kept.
+
+    Returns
+    -------
+    DataFrame : the input with ``p_alive, purchases, clv, clv_low, clv_high`` (posterior means and
+        equal-tailed quantiles) added; ``purchases`` within the horizon, ``clv`` in major units.
+    """
+    import pandas as pd
+
+    terms, tail = Terms.of(section, days_per_year), (1 - section.interval) / 2
+    purchases, amounts = pair(fit, spend, section.posterior_draws)
+    require_mean_spend(spend, amounts)
+    parts = []
+    for rows in np.array_split(
+        np.arange(len(customers)), max(1, math.ceil(len(customers) * len(purchases) / BLOCK))
+    ):
+        block = customers.iloc[rows]
+        one = Block.of(fit, spend, (purchases, amounts), block.assign(n=1), minor_per_unit)
+        bought, value = one.purchases(terms, Future()), one.value(terms, Future())
+        low, high = np.quantile(value, [tail, 1 - tail], axis=0)
+        parts.append(
+            block.assign(
+                p_alive=one.alive.mean(axis=0),
+                purchases=bought.mean(axis=0),
+                clv=value.mean(axis=0),
+                clv_low=low,
+                clv_high=high,
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
