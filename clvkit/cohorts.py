@@ -35,9 +35,14 @@ class CohortsSection(Section):
     """How customers are grouped by the date of their first purchase."""
 
     grain: Grain = Field("month", description="Calendar period that a cohort's first purchases share.")
-    max_periods: int = Field(24, ge=1, description=(
-        "Ages that a chart or table shows side by side, counted from the cohort's own period; totals "
-        "always count all of them. Unit: periods of the grain."))
+    max_periods: int = Field(
+        24,
+        ge=1,
+        description=(
+            "Ages that a chart or table shows side by side, counted from the cohort's own period; totals "
+            "always count all of them. Unit: periods of the grain."
+        ),
+    )
 
 
 @dataclass(frozen=True)
@@ -69,8 +74,9 @@ class CohortTriangles:
         """
         if measure not in get_args(Measure):
             raise ValueError(f"measure must be one of {', '.join(get_args(Measure))} (got {measure!r})")
-        column = {"repeat_rate": "repeat_customers",
-                  "cumulative_minor_per_customer": "revenue_minor"}.get(measure, measure)
+        column = {"repeat_rate": "repeat_customers", "cumulative_minor_per_customer": "revenue_minor"}.get(
+            measure, measure
+        )
         cells = self.long.pivot(index="cohort", columns="age", values=column).astype(float)
         size = self.sizes.set_index("cohort")["customers"]
         if measure == "cumulative_minor_per_customer":
@@ -87,8 +93,9 @@ class CohortTriangles:
 
     def pooled_repeat_rate(self) -> pd.Series:
         """Repeat rate by age over all cohorts that are mature at that age, weighted by their size."""
-        cells = self.long[self.long["mature"]].merge(self.sizes[["cohort", "customers"]], on="cohort",
-                                                     suffixes=("", "_acquired"))
+        cells = self.long[self.long["mature"]].merge(
+            self.sizes[["cohort", "customers"]], on="cohort", suffixes=("", "_acquired")
+        )
         sums = cells.groupby("age")[["repeat_customers", "customers_acquired"]].sum()
         return (sums["repeat_customers"] / sums["customers_acquired"]).rename("repeat_rate")
 
@@ -104,8 +111,12 @@ class CohortTriangles:
     def load(cls, folder: Path) -> "CohortTriangles":
         """Read what :meth:`save` wrote."""
         scheme = json.loads((folder / "cohorts.json").read_text(encoding="utf-8"))
-        return cls(scheme["grain"], date.fromisoformat(scheme["as_of"]),
-                   pd.read_parquet(folder / "sizes.parquet"), pd.read_parquet(folder / "long.parquet"))
+        return cls(
+            scheme["grain"],
+            date.fromisoformat(scheme["as_of"]),
+            pd.read_parquet(folder / "sizes.parquet"),
+            pd.read_parquet(folder / "long.parquet"),
+        )
 
 
 def period_index(day: "ir.DateValue", grain: Grain) -> "ir.IntegerValue":
@@ -177,12 +188,21 @@ def cohort_triangles(purchases: "ir.Table", section: CohortsSection, as_of: date
     grain = section.grain
     known = purchases.filter(purchases.day <= ibis.literal(as_of, type="date"))
     first = first_purchases(known, grain)
-    sizes = first.group_by("cohort_index").agg(
-        customers=first.count(), first_day=first.first_day.min(), last_day=first.first_day.max(),
-    ).order_by("cohort_index").to_pandas()
+    sizes = (
+        first.group_by("cohort_index")
+        .agg(
+            customers=first.count(),
+            first_day=first.first_day.min(),
+            last_day=first.first_day.max(),
+        )
+        .order_by("cohort_index")
+        .to_pandas()
+    )
     if sizes.empty:
-        raise DataError(f"no cohort can be formed: the ledger has no purchase up to {as_of}",
-                        fix="look at the ledger's dates, or choose a later as_of")
+        raise DataError(
+            f"no cohort can be formed: the ledger has no purchase up to {as_of}",
+            fix="look at the ledger's dates, or choose a later as_of",
+        )
     last = _index_of(as_of, grain)
     cells = _all_cells(cohort_cells(known, grain).to_pandas(), sizes["cohort_index"], last)
     # A period counts in full once its last day is over; the as-of date itself is observed to its end.
@@ -211,8 +231,9 @@ def _index_of(day: date, grain: Grain) -> int:
 def _all_cells(seen: pd.DataFrame, cohorts: pd.Series, last: int) -> pd.DataFrame:
     """Every age of every cohort up to the period of the as-of date, zero where nobody bought."""
     ages = [np.arange(last - index + 1) for index in cohorts]
-    grid = pd.DataFrame({"cohort_index": np.repeat(cohorts.to_numpy(), [len(a) for a in ages]),
-                         "age": np.concatenate(ages)})
+    grid = pd.DataFrame(
+        {"cohort_index": np.repeat(cohorts.to_numpy(), [len(a) for a in ages]), "age": np.concatenate(ages)}
+    )
     cells = grid.merge(seen, on=["cohort_index", "age"], how="left")
     counts = ["customers", "repeat_customers", "purchases", "revenue_minor"]
     cells[counts] = cells[counts].fillna(0).astype("int64")

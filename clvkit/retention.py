@@ -28,28 +28,52 @@ _COUNTS = ["customers", "judged", "lost", "returned", "censored", "too_new"]
 class RetentionSection(Section):
     """When a silent customer is counted as lost, and how retention is shown."""
 
-    silence_days: int = Field(180, gt=0, description=(
-        "A customer without a purchase for this many days after the last one is counted as lost; "
-        "one whose last purchase is more recent is censored. Unit: days."))
-    compare_silence_days: tuple[int, ...] = Field((90, 270), description=(
-        "Other lengths of silence that the report compares with. Unit: days."))
+    silence_days: int = Field(
+        180,
+        gt=0,
+        description=(
+            "A customer without a purchase for this many days after the last one is counted as lost; "
+            "one whose last purchase is more recent is censored. Unit: days."
+        ),
+    )
+    compare_silence_days: tuple[int, ...] = Field(
+        (90, 270), description=("Other lengths of silence that the report compares with. Unit: days.")
+    )
     grain: Grain = Field("month", description="Calendar period of first purchase that curves are split by.")
-    ages_days: tuple[int, ...] = Field((0, 30, 90, 180, 270, 365), min_length=1, description=(
-        "Durations that tables state retention at. Unit: days since the first purchase."))
+    ages_days: tuple[int, ...] = Field(
+        (0, 30, 90, 180, 270, 365),
+        min_length=1,
+        description=("Durations that tables state retention at. Unit: days since the first purchase."),
+    )
     interval: float = Field(0.9, description="Probability that bands are stated for, at each duration.")
-    min_at_risk: int = Field(30, ge=1, description=(
-        "Charts and tables stop where fewer customers than this are still at risk."))
-    horizon_days: int = Field(730, gt=0, description=(
-        "How far a model's curve is carried. Unit: days since the first purchase."))
+    min_at_risk: int = Field(
+        30, ge=1, description=("Charts and tables stop where fewer customers than this are still at risk.")
+    )
+    horizon_days: int = Field(
+        730, gt=0, description=("How far a model's curve is carried. Unit: days since the first purchase.")
+    )
     simulations: int = Field(40, ge=2, description="Simulated groups of customers behind a model's curve.")
-    simulated_customers: int = Field(50_000, ge=100, description=(
-        "Most customers in a simulated group; it is otherwise as large as the group in the data."))
+    simulated_customers: int = Field(
+        50_000,
+        ge=100,
+        description=(
+            "Most customers in a simulated group; it is otherwise as large as the group in the data."
+        ),
+    )
     seed: int = Field(20240117, ge=0, description="Seed of the simulations behind a model's curve.")
-    max_gap: float = Field(0.05, description=(
-        "A model's curve further than this from the customers' is put up for review. "
-        "Unit: share of customers."))
-    max_returned: float = Field(0.10, description=(
-        "More than this share of the lost who bought again is put up for review. Unit: share of the lost."))
+    max_gap: float = Field(
+        0.05,
+        description=(
+            "A model's curve further than this from the customers' is put up for review. "
+            "Unit: share of customers."
+        ),
+    )
+    max_returned: float = Field(
+        0.10,
+        description=(
+            "More than this share of the lost who bought again is put up for review. Unit: share of the lost."
+        ),
+    )
 
     @field_validator("ages_days", "compare_silence_days")
     @classmethod
@@ -106,8 +130,12 @@ class Retention:
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("curve", "by_cohort", "counts", "choices"):
             getattr(self, name).to_parquet(folder / f"{name}.parquet", index=False)
-        made = {"silence_days": self.silence_days, "as_of": self.as_of.isoformat(),
-                "grain": self.grain, "interval": self.interval}
+        made = {
+            "silence_days": self.silence_days,
+            "as_of": self.as_of.isoformat(),
+            "grain": self.grain,
+            "interval": self.interval,
+        }
         (folder / "retention.json").write_text(json.dumps(made), encoding="utf-8")
 
     @classmethod
@@ -115,8 +143,10 @@ class Retention:
         """Read what :meth:`save` wrote."""
         made = json.loads((folder / "retention.json").read_text(encoding="utf-8"))
         made["as_of"] = date.fromisoformat(made["as_of"])
-        frames = {name: pd.read_parquet(folder / f"{name}.parquet")
-                  for name in ("curve", "by_cohort", "counts", "choices")}
+        frames = {
+            name: pd.read_parquet(folder / f"{name}.parquet")
+            for name in ("curve", "by_cohort", "counts", "choices")
+        }
         return cls(**made, **frames)
 
 
@@ -136,22 +166,36 @@ def measure_retention(purchases: "ir.Table", section: RetentionSection, as_of: d
     cells = spell_cells(spells(purchases, section.silence_days, section.grain, as_of))
     judged = cells[cells["duration_days"] >= 0]
     curve = kaplan_meier(judged, section.interval)
-    parts = [kaplan_meier(part, section.interval).assign(cohort_index=index)
-             for index, part in judged.groupby("cohort_index")]
+    parts = [
+        kaplan_meier(part, section.interval).assign(cohort_index=index)
+        for index, part in judged.groupby("cohort_index")
+    ]
     by_cohort = _named(pd.concat(parts, ignore_index=True), section.grain)
     counts = _named(_counted(cells, "cohort_index").reset_index(), section.grain)
     choices = _compare(purchases, section, as_of)
-    return Retention(section.silence_days, as_of, section.grain, section.interval,
-                     curve, by_cohort, counts, choices)
+    return Retention(
+        section.silence_days, as_of, section.grain, section.interval, curve, by_cohort, counts, choices
+    )
 
 
 def _counted(cells: pd.DataFrame, key: str) -> pd.DataFrame:
     """Customers by what is known of them, per value of ``key``."""
     n, judged = cells["n"], cells["duration_days"] >= 0
-    return pd.DataFrame({
-        key: cells[key], "customers": n, "judged": n * judged, "lost": n * cells["lost"],
-        "returned": n * cells["returned"], "censored": n * (judged & ~cells["lost"]), "too_new": n * ~judged,
-    }).groupby(key).sum()
+    return (
+        pd.DataFrame(
+            {
+                key: cells[key],
+                "customers": n,
+                "judged": n * judged,
+                "lost": n * cells["lost"],
+                "returned": n * cells["returned"],
+                "censored": n * (judged & ~cells["lost"]),
+                "too_new": n * ~judged,
+            }
+        )
+        .groupby(key)
+        .sum()
+    )
 
 
 def _named(frame: pd.DataFrame, grain: Grain) -> pd.DataFrame:
@@ -221,8 +265,10 @@ class ProcessCurve:
         """Write the curve as Parquet and JSON into ``folder``."""
         folder.mkdir(parents=True, exist_ok=True)
         self.frame.to_parquet(folder / "frame.parquet", index=False)
-        made = {key: getattr(self, key)
-                for key in ("process", "label", "silence_days", "customers", "simulations", "interval")}
+        made = {
+            key: getattr(self, key)
+            for key in ("process", "label", "silence_days", "customers", "simulations", "interval")
+        }
         (folder / "process_curve.json").write_text(json.dumps(made), encoding="utf-8")
 
     @classmethod
@@ -232,8 +278,16 @@ class ProcessCurve:
         return cls(**made, frame=pd.read_parquet(folder / "frame.parquet"))
 
 
-def process_curve(simulate: SimulatesPurchases, params: np.ndarray, section: RetentionSection, *,
-                  unit_days: float, customers: int, process: str, label: str) -> ProcessCurve:
+def process_curve(
+    simulate: SimulatesPurchases,
+    params: np.ndarray,
+    section: RetentionSection,
+    *,
+    unit_days: float,
+    customers: int,
+    process: str,
+    label: str,
+) -> ProcessCurve:
     """Retention as a fitted process has it: the same rule applied to customers simulated from it.
 
     Every simulated customer is followed for ``horizon_days`` + H days, so that nobody is censored and S(t)
@@ -263,7 +317,14 @@ def process_curve(simulate: SimulatesPurchases, params: np.ndarray, section: Ret
         curves[group] = 1 - np.cumsum(lost)[:-1] / size
     tail = (1 - section.interval) / 2
     low, high = np.quantile(curves, [tail, 1 - tail], axis=0)
-    frame = pd.DataFrame({"day": np.arange(section.horizon_days + 1), "survival": curves.mean(axis=0),
-                          "low": low, "high": high})
-    return ProcessCurve(process, label, section.silence_days, size, section.simulations, section.interval,
-                        frame)
+    frame = pd.DataFrame(
+        {
+            "day": np.arange(section.horizon_days + 1),
+            "survival": curves.mean(axis=0),
+            "low": low,
+            "high": high,
+        }
+    )
+    return ProcessCurve(
+        process, label, section.silence_days, size, section.simulations, section.interval, frame
+    )

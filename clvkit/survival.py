@@ -48,7 +48,8 @@ def spells(purchases: "ir.Table", silence_days: int, grain: Grain, as_of: date) 
     ordered = known.mutate(before=known.day.lag().over(group_by="customer", order_by="day"))
     silent = ordered.day.delta(ordered.before, unit="day") > silence_days
     runs = ordered.group_by("customer").agg(
-        first=ordered.day.min(), last=ordered.day.max(), broke=ordered.before.min(where=silent))
+        first=ordered.day.min(), last=ordered.day.max(), broke=ordered.before.min(where=silent)
+    )
     silence = end.delta(runs.last, unit="day")
     runs = runs.mutate(
         cohort_index=period_index(runs.first, grain),
@@ -58,8 +59,9 @@ def spells(purchases: "ir.Table", silence_days: int, grain: Grain, as_of: date) 
         run_days=ibis.coalesce(runs.broke, runs.last).delta(runs.first, unit="day"),
     )
     duration = ibis.ifelse(runs.lost, runs.run_days, runs.window_days - silence_days)
-    return runs.select("customer", "cohort_index", "window_days", "lost", "returned",
-                       duration_days=duration.cast("int64"))
+    return runs.select(
+        "customer", "cohort_index", "window_days", "lost", "returned", duration_days=duration.cast("int64")
+    )
 
 
 def run_lengths(customer: np.ndarray, day: np.ndarray, customers: int, silence_days: int) -> np.ndarray:
@@ -115,26 +117,32 @@ def kaplan_meier(cells: pd.DataFrame, interval: float) -> pd.DataFrame:
     DataError : there is no column that says who was lost, or nobody to judge.
     """
     if "lost" not in cells:
-        raise DataError("retention needs to know which customers were lost and which are only not lost yet: "
-                        "the column 'lost' is missing",
-                        fix="make durations with clvkit.survival.spells, which tells the two apart")
+        raise DataError(
+            "retention needs to know which customers were lost and which are only not lost yet: "
+            "the column 'lost' is missing",
+            fix="make durations with clvkit.survival.spells, which tells the two apart",
+        )
     if cells["n"].sum() == 0:
-        raise DataError("no customer has been watched long enough to be judged lost or not",
-                        fix="choose a shorter retention.silence_days or a later as_of")
+        raise DataError(
+            "no customer has been watched long enough to be judged lost or not",
+            fix="choose a shorter retention.silence_days or a later as_of",
+        )
     from lifelines import KaplanMeierFitter
 
     fitter = KaplanMeierFitter(alpha=1 - interval)
     fitter.fit(cells["duration_days"], event_observed=cells["lost"], weights=cells["n"])
     table, band = fitter.event_table, fitter.confidence_interval_
-    curve = pd.DataFrame({
-        "day": table.index.astype("int64"),
-        "at_risk": table["at_risk"].to_numpy("int64"),
-        "lost": table["observed"].to_numpy("int64"),
-        "censored": table["censored"].to_numpy("int64"),
-        "survival": fitter.survival_function_.iloc[:, 0].to_numpy(float),
-        "low": band.iloc[:, 0].to_numpy(float),
-        "high": band.iloc[:, 1].to_numpy(float),
-    })
+    curve = pd.DataFrame(
+        {
+            "day": table.index.astype("int64"),
+            "at_risk": table["at_risk"].to_numpy("int64"),
+            "lost": table["observed"].to_numpy("int64"),
+            "censored": table["censored"].to_numpy("int64"),
+            "survival": fitter.survival_function_.iloc[:, 0].to_numpy(float),
+            "low": band.iloc[:, 0].to_numpy(float),
+            "high": band.iloc[:, 1].to_numpy(float),
+        }
+    )
     inside = curve["survival"].between(0, 1, inclusive="neither")
     curve[["low", "high"]] = curve[["low", "high"]].where(inside)
     return curve

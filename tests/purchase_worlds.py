@@ -45,14 +45,22 @@ def log_of(simulate, params, first_days, as_of_day, rng, unit_days=1.0):
     first_days = np.asarray(first_days)
     who, time = simulate(params, (as_of_day - first_days) / unit_days, rng)
     day = first_days[who] + np.maximum(np.rint(time * unit_days), 1).astype(int)
-    log = pd.DataFrame({"customer": np.concatenate([np.arange(first_days.size), who]),
-                        "day": np.concatenate([first_days, day])})
+    log = pd.DataFrame(
+        {
+            "customer": np.concatenate([np.arange(first_days.size), who]),
+            "day": np.concatenate([first_days, day]),
+        }
+    )
     return log[log["day"] <= as_of_day].drop_duplicates().reset_index(drop=True)
 
 
 def ledger_of(log):
     """A log of integer days as the ledger's purchases."""
-    frame = pd.DataFrame({"customer": log["customer"].astype(str),
-                          "day": [START + timedelta(days=int(day)) for day in log["day"]],
-                          "amount_minor": 100})
+    frame = pd.DataFrame(
+        {
+            "customer": log["customer"].astype(str),
+            "day": [START + timedelta(days=int(day)) for day in log["day"]],
+            "amount_minor": 100,
+        }
+    )
     return ibis.memtable(frame, schema={"customer": "string", "day": "date", "amount_minor": "int64"})

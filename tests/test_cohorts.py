@@ -30,8 +30,12 @@ def purchases(rows):
 
 # Three customers in three months: what a pencil gets.
 TINY = [
-    ("ann", "1997-01-31", 1000), ("ann", "1997-02-01", 500), ("ann", "1997-02-20", 300),
-    ("bob", "1997-01-02", 2000), ("bob", "1997-01-30", 0), ("bob", "1997-04-05", 700),
+    ("ann", "1997-01-31", 1000),
+    ("ann", "1997-02-01", 500),
+    ("ann", "1997-02-20", 300),
+    ("bob", "1997-01-02", 2000),
+    ("bob", "1997-01-30", 0),
+    ("bob", "1997-04-05", 700),
     ("cyd", "1997-02-14", 4000),
 ]
 
@@ -116,10 +120,15 @@ def test_saved_and_loaded_triangles_are_the_same(tiny, tmp_path):
     pd.testing.assert_frame_equal(loaded.sizes, tiny.sizes)
 
 
-@pytest.mark.parametrize(("grain", "start", "label"), [
-    ("day", date(1997, 1, 8), "8 Jan 1997"), ("week", date(1997, 1, 6), "week of 6 Jan 1997"),
-    ("month", date(1997, 1, 1), "Jan 1997"), ("quarter", date(1997, 1, 1), "1997 Q1"),
-])
+@pytest.mark.parametrize(
+    ("grain", "start", "label"),
+    [
+        ("day", date(1997, 1, 8), "8 Jan 1997"),
+        ("week", date(1997, 1, 6), "week of 6 Jan 1997"),
+        ("month", date(1997, 1, 1), "Jan 1997"),
+        ("quarter", date(1997, 1, 1), "1997 Q1"),
+    ],
+)
 def test_periods_start_and_are_named(grain, start, label):
     wednesday = purchases([("ann", "1997-01-08", 1)])
     index = wednesday.select(index=period_index(wednesday.day, grain)).to_pandas()["index"].item()

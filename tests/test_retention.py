@@ -13,8 +13,14 @@ from clvkit.survival import curve_at, kaplan_meier, spell_cells, spells
 
 PARAMS, AS_OF_DAY = (0.6, 30.0, 0.8, 2.4), 500
 AS_OF = START + timedelta(days=AS_OF_DAY)
-SECTION = RetentionSection(silence_days=90, compare_silence_days=(60, 120), ages_days=(0, 30, 90, 180, 365),
-                           horizon_days=400, simulations=10, min_at_risk=20)
+SECTION = RetentionSection(
+    silence_days=90,
+    compare_silence_days=(60, 120),
+    ages_days=(0, 30, 90, 180, 365),
+    horizon_days=400,
+    simulations=10,
+    min_at_risk=20,
+)
 
 
 @pytest.fixture(scope="module")
@@ -102,8 +108,7 @@ def test_saved_and_loaded_retention_is_the_same(retention, tmp_path):
 @pytest.mark.parametrize("unit_days", [1, 7])
 def test_the_true_process_gives_the_customers_curve(retention, unit_days):
     params = (PARAMS[0], PARAMS[1] / unit_days, *PARAMS[2:])
-    curve = process_curve(bgnbd, params, SECTION, unit_days=unit_days,
-                          customers=retention.total["judged"])
+    curve = process_curve(bgnbd, params, SECTION, unit_days=unit_days, customers=retention.total["judged"])
     ages = (0, 30, 90, 180, 365)
     seen = curve_at(kaplan_meier_wide(retention), ages)
     said = curve.at(ages)
@@ -114,7 +119,8 @@ def test_the_true_process_gives_the_customers_curve(retention, unit_days):
 
 def process_curve(simulate, params, section=SECTION, **about):
     return retention_module.process_curve(
-        simulate, params, section, process="made_up", label="Made up", **{"unit_days": 1} | about)
+        simulate, params, section, process="made_up", label="Made up", **{"unit_days": 1} | about
+    )
 
 
 def kaplan_meier_wide(retention):
@@ -140,8 +146,7 @@ def test_draws_of_parameters_widen_the_band():
 
 
 def test_the_same_seed_gives_the_same_curve_and_another_one_another():
-    first, again = (process_curve(bgnbd, PARAMS, customers=500)
-                    for _ in range(2))
+    first, again = (process_curve(bgnbd, PARAMS, customers=500) for _ in range(2))
     pd.testing.assert_frame_equal(first.frame, again.frame)
     other = process_curve(bgnbd, PARAMS, SECTION.model_copy(update={"seed": 1}), customers=500)
     assert not other.frame.equals(first.frame)
@@ -164,10 +169,15 @@ def test_ages_are_sorted_and_stated_once():
     assert RetentionSection(ages_days=(180, 0, 180)).ages_days == (0, 180)
 
 
-@pytest.mark.parametrize(("field", "value", "rule"), [
-    ("ages_days", (-1,), "whole days, 0 or more"), ("compare_silence_days", (0,), "whole days, 1 or more"),
-    ("interval", 90, r"between 0 and 1.*0\.9"), ("silence_days", 0, "greater than 0"),
-])
+@pytest.mark.parametrize(
+    ("field", "value", "rule"),
+    [
+        ("ages_days", (-1,), "whole days, 0 or more"),
+        ("compare_silence_days", (0,), "whole days, 1 or more"),
+        ("interval", 90, r"between 0 and 1.*0\.9"),
+        ("silence_days", 0, "greater than 0"),
+    ],
+)
 def test_nonsense_is_refused(field, value, rule):
     with pytest.raises(ValidationError, match=rule):
         RetentionSection(**{field: value})

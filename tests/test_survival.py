@@ -19,8 +19,9 @@ def day(number):
 
 
 def judged(days_by_customer, silence_days, as_of):
-    log = pd.DataFrame([(name, d) for name, days in days_by_customer.items() for d in days],
-                       columns=["customer", "day"])
+    log = pd.DataFrame(
+        [(name, d) for name, days in days_by_customer.items() for d in days], columns=["customer", "day"]
+    )
     table = spells(ledger_of(log), silence_days, "month", day(as_of))
     return table.to_pandas().set_index("customer")
 
@@ -32,18 +33,26 @@ def cells(durations, lost, n=None):
 class TestRule:
     """H = 30 days, as of day 100."""
 
-    @pytest.mark.parametrize(("days", "lost", "returned", "duration"), [
-        ([0], True, False, 0),                 # never bought again, and 30 days have passed
-        ([0, 20, 45], True, False, 45),        # fell silent after day 45
-        ([0, 20, 51, 60], True, True, 20),     # 31 days without a purchase: lost at 20, though seen again
-        ([0, 31], True, True, 0),              # came back too late to count as a second purchase
-        ([0, 20, 50, 80], False, False, 70),   # 30 days are no silence yet; judged up to 100 − 30
-        ([0, 30, 60, 70], True, False, 70),    # exactly 30 days without a purchase are over at the as-of date
-        ([0, 30, 60, 71], False, False, 70),   # 29 days are not
-        ([70], True, False, 0),                # a window of exactly 30 days is enough to be judged, at 0
-        ([71], False, False, -1),              # one day less is not: too new
-        ([71, 90], False, False, -1),          # whatever they bought since
-    ])
+    @pytest.mark.parametrize(
+        ("days", "lost", "returned", "duration"),
+        [
+            ([0], True, False, 0),  # never bought again, and 30 days have passed
+            ([0, 20, 45], True, False, 45),  # fell silent after day 45
+            ([0, 20, 51, 60], True, True, 20),  # 31 days without a purchase: lost at 20, though seen again
+            ([0, 31], True, True, 0),  # came back too late to count as a second purchase
+            ([0, 20, 50, 80], False, False, 70),  # 30 days are no silence yet; judged up to 100 − 30
+            (
+                [0, 30, 60, 70],
+                True,
+                False,
+                70,
+            ),  # exactly 30 days without a purchase are over at the as-of date
+            ([0, 30, 60, 71], False, False, 70),  # 29 days are not
+            ([70], True, False, 0),  # a window of exactly 30 days is enough to be judged, at 0
+            ([71], False, False, -1),  # one day less is not: too new
+            ([71, 90], False, False, -1),  # whatever they bought since
+        ],
+    )
     def test_one_customer(self, days, lost, returned, duration):
         row = judged({"ann": days}, 30, 100).loc["ann"]
         assert (row["lost"], row["returned"], row["duration_days"]) == (lost, returned, duration)
@@ -169,8 +178,14 @@ def staggered(simulate, params, customers, seed):
     limit = WINDOW - first - SILENCE
     lost = lengths <= limit
     last = log.groupby("customer")["day"].max().to_numpy() - first
-    return pd.DataFrame({"duration_days": np.where(lost, lengths, limit), "lost": lost, "n": 1,
-                         "last_seen": np.where(lost, lengths, last)})
+    return pd.DataFrame(
+        {
+            "duration_days": np.where(lost, lengths, limit),
+            "lost": lost,
+            "n": 1,
+            "last_seen": np.where(lost, lengths, last),
+        }
+    )
 
 
 @pytest.mark.parametrize("world", WORLDS)
@@ -213,6 +228,8 @@ def test_the_band_covers_the_truth_as_often_as_it_says():
     for age, count in zip(ages, covered, strict=True):
         test = binomtest(int(count), companies, 0.9)
         interval = test.proportion_ci(0.999)
-        print(f"day {age}: {count} of {companies} covered, "
-              f"99.9 % interval {interval.low:.3f} to {interval.high:.3f}")
+        print(
+            f"day {age}: {count} of {companies} covered, "
+            f"99.9 % interval {interval.low:.3f} to {interval.high:.3f}"
+        )
         assert test.pvalue > 0.001
