@@ -23,6 +23,7 @@ MAX_VALUES = 10_000
 """Aliases can make a small file unfold into billions of values; no study has this many."""
 
 _TAG = "tag:yaml.org,2002:"
+_RESOLVER = yaml.resolver.Resolver()
 _SECRET_WORDS = {
     "password",
     "passwd",
@@ -255,6 +256,9 @@ class _Builder:
 
     def scalar(self, node: yaml.ScalarNode, key: Key, mark: Mark) -> Any:
         raw, kind = node.value, node.tag.removeprefix(_TAG)
+        implied = _RESOLVER.resolve(yaml.ScalarNode, raw, (mark.plain, not mark.plain))
+        if node.tag not in (implied, f"{_TAG}str"):
+            return self.tagged(node, key, mark)
         if kind in ("str", "timestamp", "value"):  # a day stays text until the section that wants it reads it
             if any("\ud800" <= character <= "\udfff" for character in raw):
                 self.problem(
@@ -268,12 +272,13 @@ class _Builder:
             return None
         if kind == "bool":
             return raw.lower() in ("yes", "true", "on")
-        if kind in ("int", "float") and mark.plain:
+        try:
             number, trap = _number(raw, kind)
-            if trap:
-                self.problem(f"{dotted(key)} {trap}", key, mark)
-            return number
-        return self.tagged(node, key, mark)
+        except ValueError:  # 0b_, and whole numbers of thousands of digits
+            number, trap = None, f"must be a number (got {raw[:60]!r})"
+        if trap:
+            self.problem(f"{dotted(key)} {trap}", key, mark)
+        return number
 
 
 def _number(raw: str, kind: str) -> tuple[int | float | None, str]:

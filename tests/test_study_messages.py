@@ -122,6 +122,18 @@ FIELD_ERRORS = [
         "title has the tag !!binary; a study holds plain values only",
     ),
     (
+        changed("margin: 0.3", "margin: !!float '0.3'"),
+        8,
+        "value.margin has the tag !!float; a study holds plain values only",
+    ),
+    (
+        changed("margin: 0.3", "margin: !!float most of it"),
+        8,
+        "value.margin has the tag !!float; a study holds plain values only",
+    ),
+    (changed("margin: 0.3", "margin: 0b_"), 8, "value.margin must be a number (got '0b_')"),
+    (changed("margin: 0.3", "margin: !!str 0.3"), 8, "value.margin must be a number (got '0.3'); write 0.3"),
+    (
         changed("title: Acme", "title: !env ACME"),
         2,
         "title has the tag !env; a study holds plain values only",

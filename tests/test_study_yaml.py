@@ -1,5 +1,7 @@
 import pytest
-from study_files import bad_study, study_folder
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from study_files import MINIMAL, bad_study, study_folder
 
 from clvkit.errors import StudyError
 from clvkit.study import load_study
@@ -128,3 +130,16 @@ class TestFileErrors:
             str(caught.value)
             == "a study must be a file (got the folder .)\n  next:  name one of its files: acme.yml"
         )
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.text(alphabet="ab01.:-_ \n\t'\"[]{}&*!#|>?~e+é\x85", max_size=40),
+    st.sampled_from(["margin: ", "title: "]),
+)
+def test_whatever_is_written_gives_a_study_or_a_message(folder, text, before):
+    (folder / "any.yml").write_text(MINIMAL.replace(before, before + text), encoding="utf-8", newline="")
+    try:
+        load_study("any.yml")
+    except StudyError as error:
+        assert "any.yml" in str(error)
