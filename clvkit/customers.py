@@ -1,0 +1,146 @@
+"""From purchases to the customer summary and its cells, the sufficient statistic of every count model.
+
+Days are whole days: a purchase day counts once per customer, ``T`` runs from the first purchase to the as-of
+date, recency from the first to the last. Expressions stay in the engine; what comes back as a frame is
+grouped.
+"""
+
+from datetime import date
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+    import pandas as pd
+
+CELL_KEYS = ["segment", "frequency", "recency_days", "T_days"]
+
+
+def customer_summary(purchases: "ir.Table", as_of: date) -> "ir.Table":
+    """One row per customer who bought up to ``as_of``.
+
+    Parameters
+    ----------
+    purchases : one row per customer and day: ``customer, day, amount_minor, segment``.
+    as_of : last day that counts; purchases after it, and customers who first bought after it, are left out.
+
+    Returns
+    -------
+    Table of ``customer, segment, first_day`` (date), ``frequency`` (repeat purchase days, x),
+    ``recency_days`` (last day minus first, t_x), ``T_days`` (``as_of`` minus first day), ``spend_minor``
+    (sum over repeat purchase days, the first purchase is not in it) and ``first_minor`` (the first day's
+    amount); integers are 64-bit.
+    """
+    import ibis
+
+    known = purchases.filter(purchases.day <= ibis.date(as_of))
+    each = known.group_by("customer").agg(
+        segment=known.segment.argmin(known.day),
+        first_day=known.day.min(),
+        last_day=known.day.max(),
+        days=known.count(),
+        total_minor=known.amount_minor.sum().cast("int64"),
+        first_minor=known.amount_minor.argmin(known.day),
+    )
+    return each.select(
+        "customer",
+        "segment",
+        "first_day",
+        frequency=(each.days - 1).cast("int64"),
+        recency_days=each.last_day.delta(each.first_day, unit="day").cast("int64"),
+        T_days=ibis.date(as_of).delta(each.first_day, unit="day").cast("int64"),
+        spend_minor=each.total_minor - each.first_minor,
+        first_minor=each.first_minor.cast("int64"),
+    )
+
+
+def cells(summary: "ir.Table") -> "pd.DataFrame":
+    """Distinct (segment, frequency, recency, T) with the number of customers ``n`` in each.
+
+    Returns ``segment, frequency, recency_days, T_days, n, spend_minor, first_minor`` (sums over the customers
+    of the cell), sorted by the first four, so that a fit sees the same order every time.
+    """
+    grouped = summary.group_by(CELL_KEYS).agg(
+        n=summary.count().cast("int64"),
+        spend_minor=summary.spend_minor.sum().cast("int64"),
+        first_minor=summary.first_minor.sum().cast("int64"),
+    )
+    return grouped.order_by(CELL_KEYS).to_pandas()
+
+
+def spend_cells(summary: "ir.Table") -> "pd.DataFrame":
+    """Distinct (frequency, spend) of repeat customers: ``frequency, spend_minor, n``, sorted."""
+    repeaters = summary.filter(summary.frequency >= 1)
+    grouped = repeaters.group_by("frequency", "spend_minor").agg(n=repeaters.count().cast("int64"))
+    return grouped.order_by("frequency", "spend_minor").to_pandas()
+
+
+def score_cells(summary: "ir.Table") -> "pd.DataFrame":
+    """Distinct (segment, frequency, recency, T, spend) with the number of customers ``n`` in each, sorted.
+
+    What the value of one customer depends on; nearly one row per customer where amounts differ.
+    """
+    keys = [*CELL_KEYS, "spend_minor"]
+    grouped = summary.group_by(keys).agg(n=summary.count().cast("int64"))
+    return grouped.order_by(keys).to_pandas()
+
+
+def holdout(purchases: "ir.Table", origin: date, end: date) -> "ir.Table":
+    """What customers known at ``origin`` bought after it, up to and including ``end``.
+
+    Returns the customer summary at ``origin`` with ``n_holdout`` (purchase days after ``origin``) and
+    ``holdout_minor`` (their amounts), zero for customers who did not come back. New customers are not in it.
+    """
+    import ibis
+
+    known = customer_summary(purchases, origin)
+    after = purchases.filter((purchases.day > ibis.date(origin)) & (purchases.day <= ibis.date(end)))
+    bought = after.group_by("customer").agg(
+        n_holdout=after.count().cast("int64"), holdout_minor=after.amount_minor.sum().cast("int64")
+    )
+    both = known.left_join(bought, "customer").drop("customer_right")
+    return both.mutate(n_holdout=both.n_holdout.fill_null(0), holdout_minor=both.holdout_minor.fill_null(0))
+
+
+def holdout_cells(held_out: "ir.Table") -> "pd.DataFrame":
+    """Cells of a hold-out, sorted: the keys of a cell, ``n_holdout``, ``n`` and ``holdout_minor`` (sum)."""
+    keys = [*CELL_KEYS, "n_holdout"]
+    grouped = held_out.group_by(keys).agg(
+        n=held_out.count().cast("int64"), holdout_minor=held_out.holdout_minor.sum().cast("int64")
+    )
+    return grouped.order_by(keys).to_pandas()
+
+
+def daily_purchases(purchases: "ir.Table", origin: date | None = None) -> "pd.DataFrame":
+    """First and repeat purchases per day, one row for every day of the calendar they span.
+
+    Parameters
+    ----------
+    purchases : one row per customer and day.
+    origin : if given, only customers who first bought up to this day are followed (through the end of the
+        purchases), as a back-test follows them.
+
+    Returns
+    -------
+    ``day`` (datetime64), ``first`` and ``repeat`` (customers buying), ``first_minor`` and ``repeat_minor``
+    (amounts in minor units), integers.
+    """
+    import ibis
+    import pandas as pd
+
+    begun = purchases.group_by("customer").agg(first_day=purchases.day.min())
+    if origin is not None:
+        begun = begun.filter(begun.first_day <= ibis.date(origin))
+    both = purchases.join(begun, "customer")
+    is_first = both.day == both.first_day
+    grouped = both.group_by("day").agg(
+        first=is_first.sum().cast("int64"),
+        repeat=(~is_first).sum().cast("int64"),
+        first_minor=both.amount_minor.sum(where=is_first).fill_null(0).cast("int64"),
+        repeat_minor=both.amount_minor.sum(where=~is_first).fill_null(0).cast("int64"),
+    )
+    frame = grouped.order_by("day").to_pandas()
+    frame["day"] = pd.to_datetime(frame["day"])
+    if frame.empty:
+        return frame
+    calendar = pd.date_range(frame["day"].iloc[0], frame["day"].iloc[-1], name="day")
+    return frame.set_index("day").reindex(calendar, fill_value=0).reset_index()

@@ -1,0 +1,131 @@
+"""Which files a ledger is made of: names, format, fingerprint."""
+
+import glob
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from clvkit.errors import DataError
+from clvkit.ledger.section import LedgerSection
+
+ENDINGS = {
+    "csv": (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz"),
+    "parquet": (".parquet", ".pq"),
+}
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file of a source. ``name`` is what reports show: relative to the study, never absolute."""
+
+    path: Path
+    name: str
+    format: str
+
+
+def source_files(section: LedgerSection, base: Path) -> list[SourceFile]:
+    """The files that ``section.path`` means, sorted by name.
+
+    Parameters
+    ----------
+    section : the study's ledger section.
+    base : folder of the study file, from which a relative path counts.
+
+    Raises
+    ------
+    DataError : nothing matches, or the format cannot be told from the names.
+    """
+    written = Path(section.path).expanduser()
+    target = Path(base) / written
+    if target.is_file():
+        found = [target]
+    elif target.is_dir():
+        wanted = ENDINGS[section.format] if section.format != "auto" else sum(ENDINGS.values(), ())
+        found = [p for p in target.iterdir() if p.is_file() and p.name.lower().endswith(wanted)]
+        found = [p for p in found if not p.name.startswith((".", "_"))]
+    else:
+        matches = [Path(base) / name for name in glob.glob(str(written), root_dir=base, recursive=True)]
+        found = [p for p in matches if p.is_file()]
+    if not found:
+        raise DataError(
+            f"ledger.path matches no file (got {section.path!r})",
+            place=_nearest_folder(target, section.path),
+            fix="correct ledger.path; it counts from the folder of the study file",
+        )
+    found.sort(key=lambda p: p.as_posix())
+    formats = {_format(p, section) for p in found}
+    if len(formats) > 1:
+        raise DataError(
+            f"ledger.path matches CSV and Parquet files together ({len(found)} files)",
+            place=section.path,
+            fix="set ledger.format to csv or parquet, or narrow ledger.path",
+        )
+    kind = formats.pop()
+    return [SourceFile(p, _shown_name(p, written, Path(base)), kind) for p in found]
+
+
+def inputs(section: LedgerSection, base: Path) -> list[dict]:
+    """Name, sha256 and size of each file of the source, without reading its rows.
+
+    Returns a list of ``{"file": str, "sha256": str, "bytes": int}`` in file order. This is what an
+    artifact made from the ledger is keyed by.
+    """
+    return [fingerprint(file) for file in source_files(section, base)]
+
+
+def fingerprint(file: SourceFile) -> dict:
+    """``{"file", "sha256", "bytes"}`` of one file, read as a stream."""
+    try:
+        with open(file.path, "rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise unreadable(file, error) from error
+    return {"file": file.name, "sha256": digest, "bytes": file.path.stat().st_size}
+
+
+def unreadable(file: SourceFile, error: OSError) -> DataError:
+    """The error for a file that exists and cannot be read."""
+    return DataError(
+        f"{file.name} cannot be read: {error.strerror or error}",
+        place=file.name,
+        fix="check that the file is complete and that you may read it",
+    )
+
+
+def _format(path: Path, section: LedgerSection) -> str:
+    if section.format != "auto":
+        return section.format
+    for kind, endings in ENDINGS.items():
+        if path.name.lower().endswith(endings):
+            return kind
+    raise DataError(
+        f"the format of {path.name} cannot be told from its name",
+        place=section.path,
+        fix="set ledger.format to csv or parquet",
+    )
+
+
+def _shown_name(path: Path, written: Path, base: Path) -> str:
+    if written.is_absolute():
+        return path.relative_to(_plain_part(written).parent).as_posix()
+    return Path(os.path.relpath(path, base)).as_posix()
+
+
+def _plain_part(path: Path) -> Path:
+    parts = []
+    for part in path.parts:
+        if glob.has_magic(part):
+            break
+        parts.append(part)
+    return Path(*parts)
+
+
+def _nearest_folder(target: Path, written: str) -> str:
+    folder = _plain_part(target)
+    while not folder.is_dir() and folder != folder.parent:
+        folder = folder.parent
+    names = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))[:8]
+    return f"{written}; the nearest folder that exists, {folder.name or folder}, holds: " + (
+        ", ".join(names) or "nothing"
+    )

@@ -1,0 +1,119 @@
+"""A ledger: every source row with its state, the purchases they make, and what proves that they balance."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from pathlib import Path
+
+import ibis
+import ibis.expr.types as ir
+import pandas as pd
+
+from clvkit.checks import Check
+from clvkit.errors import DataError
+from clvkit.ledger.engine import connect
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The clean, typed list of dated customer cash flows.
+
+    Attributes
+    ----------
+    rows : one line per source row: ``row`` (line number in a CSV file, row number in a Parquet file, from 1),
+        ``file``, ``customer``, ``day``, ``amount_minor`` (int64, null where unreadable), ``segment``,
+        ``state`` (``used``, ``merged``, ``later``, ``excluded``, ``quarantined``), ``reason`` (null for used
+        rows) and ``value`` (the text that broke the rule, quarantined rows only).
+    purchases : one line per customer and day up to the as-of date: ``customer, day, amount_minor, lines,
+        segment``; sorted by customer and day.
+    totals : the ``ledger`` object of ``results.json``: customers, rows by state, amounts in major units by
+        currency and state, and the number of rows with an unreadable amount.
+    reasons : ``state, reason, meaning, rows, amount`` (major units).
+    quarantine : a sample, at most 20 per reason: ``file, row, reason, value``. Personal data.
+    inputs : ``file, sha256, bytes, rows`` of each file.
+    checks : what was tested, with words.
+    """
+
+    rows: ir.Table
+    purchases: ir.Table
+    totals: dict
+    reasons: pd.DataFrame
+    quarantine: pd.DataFrame
+    inputs: list[dict]
+    checks: list[Check]
+    currency: str
+    minor_digits: int
+    as_of: date
+    con: ibis.BaseBackend = field(repr=False)
+
+    def save(self, folder: Path) -> None:
+        """Write ``rows.parquet``, ``purchases.parquet`` and ``ledger.json`` into ``folder``."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("rows", "purchases"):
+            self.con.to_parquet(getattr(self, name), folder / f"{name}.parquet", compression="zstd")
+        words = {
+            "format": FORMAT,
+            "currency": self.currency,
+            "minor_digits": self.minor_digits,
+            "as_of": self.as_of.isoformat(),
+            "totals": self.totals,
+            "inputs": self.inputs,
+            "checks": [asdict(c) for c in self.checks],
+            "reasons": self.reasons.to_dict("records"),
+            "quarantine": self.quarantine.to_dict("records"),
+        }
+        (folder / "ledger.json").write_text(
+            json.dumps(words, indent=1, allow_nan=False) + "\n", encoding="utf-8"
+        )
+
+    @classmethod
+    def load(cls, folder: Path) -> "Ledger":
+        """Open a saved ledger; its tables stay on disk and are read when asked for.
+
+        Raises
+        ------
+        DataError : the folder holds no complete ledger of this format.
+        """
+        folder = Path(folder)
+        try:
+            words = json.loads((folder / "ledger.json").read_text(encoding="utf-8"))
+            if words["format"] != FORMAT:
+                raise DataError(
+                    f"the ledger was saved in format {words['format']}, this version reads {FORMAT}",
+                    place=folder.name,
+                    fix="build the ledger again",
+                )
+            con = connect()
+            rows, purchases = (
+                con.read_parquet(str(folder / f"{n}.parquet"), table_name=n) for n in ("rows", "purchases")
+            )
+        except (OSError, KeyError, json.JSONDecodeError, ibis.common.exceptions.IbisError) as error:
+            raise DataError(
+                f"there is no complete ledger to load: {error}",
+                place=folder.name,
+                fix="build the ledger again",
+            ) from error
+        return cls(
+            rows,
+            purchases,
+            words["totals"],
+            _frame(words["reasons"], REASON_COLUMNS),
+            _frame(words["quarantine"], QUARANTINE_COLUMNS),
+            words["inputs"],
+            [Check(**c) for c in words["checks"]],
+            words["currency"],
+            words["minor_digits"],
+            date.fromisoformat(words["as_of"]),
+            con,
+        )
+
+
+REASON_COLUMNS = ("state", "reason", "meaning", "rows", "amount")
+QUARANTINE_COLUMNS = ("file", "row", "reason", "value")
+
+
+def _frame(records: list[dict], columns: tuple[str, ...]) -> pd.DataFrame:
+    return pd.DataFrame(records, columns=list(columns))
