@@ -41,7 +41,6 @@ class Fit:
     method: str = "mle"
     draws: np.ndarray | None = None
     diagnostics: dict = field(default_factory=dict)
-    interval: float = 0.9
 
     @cached_property
     def model(self) -> Model:
@@ -75,9 +74,9 @@ class Fit:
         k = len(self.mle)
         return 2 * k - 2 * self.log_likelihood, k * np.log(self.customers) - 2 * self.log_likelihood
 
-    def to_json(self) -> dict:
-        """The fit as ``results.json`` holds it under ``fits``."""
-        tail = (1 - self.interval) / 2
+    def to_json(self, interval: float = 0.9) -> dict:
+        """The fit as ``results.json`` holds it under ``fits``; ``low`` and ``high`` at ``interval``."""
+        tail = (1 - interval) / 2
         parameters = {}
         for k, name in enumerate(self.parameters):
             entry = {
@@ -119,7 +118,6 @@ class Fit:
                 "seconds",
                 "method",
                 "diagnostics",
-                "interval",
             )
         }
         made |= {"mle": self.mle.tolist(), "se": [_finite(v) for v in self.se]}

@@ -139,7 +139,6 @@ def fit_process(
     *,
     sample: bool | None = None,
     days_per_year: float = 365.25,
-    interval: float = 0.9,
 ) -> "Fit":
     """Fit a purchase process to cells.
 
@@ -179,7 +178,6 @@ def fit_process(
         customers=int(n.sum()),
         cells=len(merged),
         unit=unit,
-        interval=interval,
         sample=name in section.sampled if sample is None else sample,
     )
 
@@ -190,7 +188,6 @@ def fit_spend(
     minor_per_unit: float,
     *,
     sample: bool | None = None,
-    interval: float = 0.9,
 ) -> "Fit":
     """Fit Gamma-Gamma to spend cells: ``frequency``, ``spend_minor`` (their total) and ``n``.
 
@@ -223,7 +220,6 @@ def fit_spend(
         customers=int(n.sum()),
         cells=len(merged),
         unit=1.0,
-        interval=interval,
         sample="gammagamma" in section.sampled if sample is None else sample,
     )
 
@@ -236,7 +232,7 @@ def weighted_median(values: np.ndarray, n: np.ndarray) -> float:
 
 
 def _fit(
-    model, F, whole, priors, section, *, scale, densities, customers, cells, unit, sample, interval
+    model, F, whole, priors, section, *, scale, densities, customers, cells, unit, sample
 ) -> "Fit":
     """Maximum likelihood from several starts, and NUTS where asked for, on unit-free cells."""
     from clvkit.fit import Fit
@@ -265,7 +261,6 @@ def _fit(
         scale,
         priors,
         time.perf_counter() - began,
-        interval=interval,
     )
     if not sample:
         return fit

@@ -32,6 +32,8 @@ class Valuation:
     path : DataFrame ``months, value, low, high, mle``: equity by how far ahead one looks; the last row is
         the infinite horizon.
     terms : the terms it was computed on.
+    wider_priors : equity had every prior been twice as wide (the same draws, re-weighted); None without a
+        posterior. What it differs from equity by is what the priors contribute.
     """
 
     process: str
@@ -42,6 +44,7 @@ class Valuation:
     estimates: dict[str, Estimate]
     groups: dict[str, "pd.DataFrame"]
     path: "pd.DataFrame"
+    wider_priors: float | None = None
 
     def save(self, folder: Path) -> None:
         """Write the tables as Parquet and the rest as JSON."""
@@ -54,6 +57,7 @@ class Valuation:
             "currency": self.currency,
             "terms": asdict(self.terms),
             "interval": self.interval,
+            "wider_priors": self.wider_priors,
             "groups": list(self.groups),
             "estimates": {name: one.to_json() for name, one in self.estimates.items()},
         }
@@ -166,7 +170,19 @@ def valuation(
     estimates["purchases_outcome"] = Estimate.from_draws(
         counts, kind="outcome", mle=plug[0].purchases.sum(), interval=section.interval, unit="purchases"
     )
-    return Valuation(fit.process, number, currency, terms, section.interval, estimates, groups, path)
+    weights = wider_prior_weights(fit, purchases) * wider_prior_weights(spend, amounts)
+    wider = float(np.average(paths[headline], weights=weights)) if len(purchases) > 1 else None
+    return Valuation(fit.process, number, currency, terms, section.interval, estimates, groups, path, wider)
+
+
+def wider_prior_weights(fit: "Fit", draws: np.ndarray) -> np.ndarray:
+    """Weights (draws,) that turn a posterior into the one under priors twice as wide; ones without one."""
+    if fit.draws is None:
+        return np.ones(len(draws))
+    mean, sd = (np.array([getattr(p, name) for p in fit.priors.values()]) for name in ("mean", "sd"))
+    score = (fit.coordinates(draws) - mean) / sd
+    logs = 0.375 * np.sum(score**2, axis=1)  # log N(2 sd) − log N(sd), but for a constant
+    return np.exp(logs - logs.max())
 
 
 def _group_table(names, codes, n, drawn: Totals, plug: Totals, interval: float) -> "pd.DataFrame":
