@@ -17,7 +17,7 @@ from pydantic import Field, field_validator
 from clvkit.cohorts import Grain, period_label, period_start
 from clvkit.rules import RuleBroken, rate_hint
 from clvkit.section import Section
-from clvkit.survival import curve_at, kaplan_meier, run_lengths, spell_cells, spells
+from clvkit.survival import curve_at, kaplan_meier, log_rank, run_lengths, spell_cells, spells
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -98,6 +98,7 @@ class Retention:
     Attributes
     ----------
     silence_days, as_of, grain, interval : what the curves were made with.
+    cohorts_p : p-value of the log-rank test that the cohorts' curves are one; NaN with one cohort.
     curve : the step function over all customers, as :func:`kaplan_meier` gives it.
     by_cohort : the same per cohort, with ``cohort`` (first day of its period) and ``label`` in front.
     counts : one row per cohort: ``cohort``, ``label``, ``customers``, ``judged``, ``lost``, ``returned``
@@ -111,6 +112,7 @@ class Retention:
     as_of: date
     grain: Grain
     interval: float
+    cohorts_p: float
     curve: pd.DataFrame
     by_cohort: pd.DataFrame
     counts: pd.DataFrame
@@ -135,6 +137,7 @@ class Retention:
             "as_of": self.as_of.isoformat(),
             "grain": self.grain,
             "interval": self.interval,
+            "cohorts_p": None if np.isnan(self.cohorts_p) else self.cohorts_p,
         }
         (folder / "retention.json").write_text(json.dumps(made), encoding="utf-8")
 
@@ -143,6 +146,7 @@ class Retention:
         """Read what :meth:`save` wrote."""
         made = json.loads((folder / "retention.json").read_text(encoding="utf-8"))
         made["as_of"] = date.fromisoformat(made["as_of"])
+        made["cohorts_p"] = float("nan") if made["cohorts_p"] is None else made["cohorts_p"]
         frames = {
             name: pd.read_parquet(folder / f"{name}.parquet")
             for name in ("curve", "by_cohort", "counts", "choices")
@@ -172,9 +176,16 @@ def measure_retention(purchases: "ir.Table", section: RetentionSection, as_of: d
     ]
     by_cohort = _named(pd.concat(parts, ignore_index=True), section.grain)
     counts = _named(_counted(cells, "cohort_index").reset_index(), section.grain)
-    choices = _compare(purchases, section, as_of)
     return Retention(
-        section.silence_days, as_of, section.grain, section.interval, curve, by_cohort, counts, choices
+        silence_days=section.silence_days,
+        as_of=as_of,
+        grain=section.grain,
+        interval=section.interval,
+        cohorts_p=log_rank(judged, "cohort_index"),
+        curve=curve,
+        by_cohort=by_cohort,
+        counts=counts,
+        choices=_compare(purchases, section, as_of),
     )
 
 

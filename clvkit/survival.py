@@ -148,6 +148,27 @@ def kaplan_meier(cells: pd.DataFrame, interval: float) -> pd.DataFrame:
     return curve
 
 
+def log_rank(cells: pd.DataFrame, group: str) -> float:
+    """Probability of curves as different as these if the groups were alike (log-rank test).
+
+    Parameters
+    ----------
+    cells : as for :func:`kaplan_meier`, with a column ``group``.
+    group : the column that tells the groups apart.
+
+    Returns
+    -------
+    The p-value; NaN with fewer than two groups, or when nobody was lost.
+    """
+    if cells[group].nunique() < 2 or not cells["lost"].any():
+        return float("nan")
+    from lifelines.statistics import multivariate_logrank_test
+
+    durations, groups, lost, n = (cells[name].to_numpy() for name in ("duration_days", group, "lost", "n"))
+    test = multivariate_logrank_test(durations, groups, lost, weights=n)
+    return float(test.p_value)
+
+
 def curve_at(curve: pd.DataFrame, ages_days: tuple[int, ...], min_at_risk: int = 1) -> pd.DataFrame:
     """A step curve read at chosen ages: ``day``, ``survival``, ``low``, ``high``, ``at_risk``.
 

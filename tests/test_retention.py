@@ -69,6 +69,15 @@ def test_the_curve_starts_below_one_at_the_share_who_bought_again_in_time(retent
     assert retention.at((0,))["survival"].item() == pytest.approx(soon.mean(), rel=1e-12)
 
 
+def test_cohorts_drawn_alike_are_not_told_apart_and_mixed_ones_are(retention):
+    assert retention.cohorts_p > 0.01
+    rng = np.random.default_rng(4)
+    first = np.repeat([0, 40], 1000)
+    good, bad = (log_of(bgnbd, (r, 30.0, 0.8, 2.4), first, AS_OF_DAY, rng) for r in (0.9, 0.3))
+    mixed = pd.concat([good[good["customer"] < 1000], bad[bad["customer"] >= 1000]])
+    assert measure_retention(ledger_of(mixed), SECTION, AS_OF).cohorts_p < 1e-6
+
+
 def test_a_longer_silence_counts_fewer_as_lost_and_errs_less_often(retention):
     choices = retention.choices
     assert list(choices["silence_days"]) == [60, 90, 120]
@@ -98,6 +107,7 @@ def test_saved_and_loaded_retention_is_the_same(retention, tmp_path):
     retention.save(tmp_path / "retention")
     loaded = Retention.load(tmp_path / "retention")
     assert (loaded.silence_days, loaded.as_of, loaded.grain, loaded.interval) == (90, AS_OF, "month", 0.9)
+    assert loaded.cohorts_p == retention.cohorts_p
     for name in ("curve", "by_cohort", "counts", "choices"):
         pd.testing.assert_frame_equal(getattr(loaded, name), getattr(retention, name))
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from purchase_worlds import START, bgnbd, constant, ledger_of, log_of
-from scipy.stats import binomtest
+from scipy.stats import binomtest, chi2
 
 from clvkit.errors import DataError
-from clvkit.survival import curve_at, kaplan_meier, run_lengths, spell_cells, spells
+from clvkit.survival import curve_at, kaplan_meier, log_rank, run_lengths, spell_cells, spells
 
 
 def day(number):
@@ -141,6 +141,33 @@ class TestKaplanMeier:
     def log(customers):
         rows = [(name, d) for name, days in customers.items() for d in days]
         return ledger_of(pd.DataFrame(rows, columns=["customer", "day"])), 30, "month", day(100)
+
+
+class TestLogRank:
+    durations = np.array([0, 0, 0, 5, 9, 9, 0, 0, 3, 5, 5, 12, 20])
+    lost = np.array([1, 1, 1, 1, 0, 1, 1, 1, 1, 1, 0, 1, 0], bool)
+    second = np.repeat([False, True], [6, 7])
+
+    def test_two_groups_by_hand(self):
+        observed = expected = variance = 0.0
+        for t in np.unique(self.durations[self.lost]):
+            here, at_risk = (self.durations == t) & self.lost, self.durations >= t
+            n, part = at_risk.sum(), (at_risk & self.second).sum() / at_risk.sum()
+            observed += (here & self.second).sum()
+            expected += here.sum() * part
+            variance += here.sum() * part * (1 - part) * (n - here.sum()) / max(n - 1, 1)
+        by_hand = chi2.sf((observed - expected) ** 2 / variance, 1)
+        found = log_rank(cells(self.durations, self.lost).assign(group=self.second), "group")
+        assert found == pytest.approx(by_hand, rel=1e-9)
+
+    def test_counted_cells_give_the_same_as_single_customers(self):
+        n = np.arange(1, 14)
+        counted = cells(self.durations, self.lost).assign(group=self.second, n=n)
+        single = counted.loc[np.repeat(counted.index, n)].assign(n=1)
+        assert log_rank(counted, "group") == pytest.approx(log_rank(single, "group"), rel=1e-9)
+
+    def test_one_group_cannot_differ(self):
+        assert np.isnan(log_rank(cells([1, 2], [True, True]).assign(group=1), "group"))
 
 
 def test_reading_the_curve_between_its_steps_and_beyond_its_end():
