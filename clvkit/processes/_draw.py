@@ -3,13 +3,18 @@
 import numpy as np
 
 
+def scatter(counts: np.ndarray, length: np.ndarray, rng: np.random.Generator):
+    """``counts`` uniform moments on [0, length] per customer; two arrays (events,): customer, moment."""
+    customer = np.repeat(np.arange(counts.size), counts)
+    return customer, rng.random(customer.size) * length[customer]
+
+
 def expand(counts: np.ndarray, length: np.ndarray, rng: np.random.Generator):
     """``counts`` uniform moments on [0, length] per customer, in order.
 
     Returns three arrays (events,): customer, moment, and the moment's rank (from 0) within its customer.
     """
-    customer = np.repeat(np.arange(counts.size), counts)
-    time = rng.random(customer.size) * length[customer]
+    customer, time = scatter(counts, length, rng)
     order = np.lexsort((time, customer))
     first = np.concatenate([[0], np.cumsum(counts)[:-1]]) if counts.size else np.zeros(0, np.int64)
     rank = np.arange(customer.size) - np.repeat(first, counts)

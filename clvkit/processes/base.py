@@ -19,9 +19,10 @@ class Prior:
 
 @dataclass(frozen=True)
 class Drawn:
-    """Purchases that a process made up: one entry per purchase, sorted by customer and time.
+    """Purchases that a process made up: one entry per purchase, sorted by customer.
 
-    ``customer`` (events,) indexes the customers asked for, ``time`` (events,) is in the parameters' unit.
+    ``customer`` (events,) indexes the customers asked for, ``time`` (events,) is in the parameters' unit; of a
+    history (`Process.simulate`) the times of a customer ascend, of a future they may not.
     """
 
     customer: np.ndarray

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import gammaln
 
 from clvkit.processes import _future, _paretonbd
-from clvkit.processes._draw import expand
+from clvkit.processes._draw import expand, scatter
 from clvkit.processes._pack import inverse
 from clvkit.processes.base import Drawn, Prior, Process
 
@@ -79,7 +79,9 @@ class ParetoNBD(Process):
         r, alpha, s, beta = np.asarray(parameters, float)
         T = np.asarray(T, float)
         rate, dropout = rng.gamma(r, 1 / alpha, T.size), rng.gamma(s, 1 / beta, T.size)
-        return _while_alive(rate, dropout, T, rng)
+        end = _end_of_life(dropout, T, rng)
+        customer, time, _ = expand(rng.poisson(rate * end), end, rng)
+        return Drawn(customer, time)
 
     def simulate_future(self, parameters, x, t_x, T, horizon, rng):
         """Purchases in the next ``horizon`` of customers with these histories."""
@@ -87,15 +89,14 @@ class ParetoNBD(Process):
         alive = rng.random(len(x)) < self.p_alive(parameters, x, t_x, T)
         rate = rng.gamma(r + x, 1.0) / (alpha + T) * alive
         dropout = rng.gamma(s, 1.0, len(x)) / (beta + T)
-        return _while_alive(rate, dropout, np.full(len(x), float(horizon)), rng)
+        end = _end_of_life(dropout, np.full(len(x), float(horizon)), rng)
+        return Drawn(*scatter(rng.poisson(rate * end), end, rng))
 
 
-def _while_alive(rate, dropout, T, rng) -> Drawn:
-    """Poisson purchases at ``rate`` until an exponential end of life or ``T``, whichever is first."""
+def _end_of_life(dropout, T, rng) -> np.ndarray:
+    """The exponential moment of leaving, or ``T``, whichever is first."""
     with np.errstate(divide="ignore"):
-        end = np.minimum(T, rng.exponential(1.0, T.size) / dropout)
-    customer, time, _ = expand(rng.poisson(rate * end), end, rng)
-    return Drawn(customer, time)
+        return np.minimum(T, rng.exponential(1.0, T.size) / dropout)
 
 
 def _nbd(r, alpha, x, t):
