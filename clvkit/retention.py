@@ -5,6 +5,7 @@ stand in :mod:`clvkit.survival`.
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -21,6 +22,8 @@ from clvkit.survival import curve_at, kaplan_meier, log_rank, run_lengths, spell
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
+
+    from clvkit.fit import Fit
 
 _COUNTS = ["customers", "judged", "lost", "returned", "censored", "too_new"]
 
@@ -339,3 +342,19 @@ def process_curve(
     return ProcessCurve(
         process, label, section.silence_days, size, section.simulations, section.interval, frame
     )
+
+
+def process_curves(fits: "Iterable[Fit]", section: RetentionSection, *, customers: int) -> list[ProcessCurve]:
+    """The curve of every fitted purchase process, from its posterior where there is one; see `process_curve`."""
+    return [
+        process_curve(
+            fit.model.simulate,
+            fit.flat,
+            section,
+            unit_days=fit.unit_days,
+            customers=customers,
+            process=fit.process,
+            label=fit.model.label,
+        )
+        for fit in fits
+    ]
