@@ -7,6 +7,7 @@ import pandas as pd
 
 from clvkit import numbers, processes
 from clvkit.chapters.fits import comparison, conditional, histogram, parameters, spend_by_class, tracking
+from clvkit.estimate import Estimate
 from clvkit.exhibits import Figure, Headline, Sentence, Table
 from clvkit.publish import style
 
@@ -57,8 +58,17 @@ def answer(valuation: "Valuation") -> Headline:
 
 
 def metrics(valuation: "Valuation") -> dict:
-    """Every headline figure by metric id."""
-    return valuation.estimates
+    """Every headline figure by metric id: the estimate, and for equity the same by group of each scheme."""
+    make = {"unit": valuation.currency, "interval": valuation.interval}
+    by = {
+        f"{scheme}: {row.group}": Estimate(row.value, row.low, row.high, row.mle, **make)
+        for scheme, frame in valuation.groups.items()
+        for row in frame.itertuples()
+    }
+    return {
+        name: {"value": one, "by": by} if name == "customer_equity" else {"value": one}
+        for name, one in valuation.estimates.items()
+    }
 
 
 def kinds(valuation: "Valuation") -> Table:
@@ -102,7 +112,7 @@ def kinds(valuation: "Valuation") -> Table:
     )
 
 
-def value_by_holder(valuation: "Valuation") -> Figure:
+def value_by_holder(valuation: "Valuation", name: str = "value_by_holder") -> Figure:
     """Share of customers and share of value, by how often they bought."""
     frame = valuation.groups["frequency_class"]
     share = frame["customers"] / frame["customers"].sum()
@@ -125,7 +135,7 @@ def value_by_holder(valuation: "Valuation") -> Figure:
     held = numbers.percent(top["share"], 0)
     of = numbers.percent(top["customers"] / frame["customers"].sum(), 0)
     return Figure(
-        "value_by_holder",
+        name,
         drawing,
         f"{of} of the customers, those with {top['group']}, hold {held} of the value",
         f"Share of customers (light) and of customer equity {horizon_words(months_of(valuation))} (hatched), by repeat "

@@ -1,0 +1,186 @@
+"""Page one: the answer, how sure it is, what it covers and rests on, and what to do with it."""
+
+from datetime import date
+from typing import TYPE_CHECKING
+
+from clvkit import numbers, processes
+from clvkit.chapters.value import horizon_words, months_of, value_by_holder
+from clvkit.drivers import DRIVERS
+from clvkit.exhibits import Exhibit, Facts, Headline
+
+if TYPE_CHECKING:
+    from clvkit.backtest import Backtest, Backtests
+    from clvkit.ledger import Ledger
+    from clvkit.sensitivity import Sensitivity
+    from clvkit.study import Study
+    from clvkit.valuation import Valuation
+    from clvkit.workbench import Workbench
+
+
+def page_one(run: "Workbench") -> list[Exhibit]:
+    """Everything page one shows, in order; without a value where the data do not carry one."""
+    ledger, cells = run.ledger(), run.cells()
+    lacking = [check for check in run.sufficiency() if check.stops]
+    first = covered_days(run.study.as_of, cells)
+    if lacking:
+        missing = " ".join(f"{check.message} {check.recommendation}" for check in lacking)
+        return [
+            Headline(
+                f"**No value is given for the {numbers.count(ledger.totals['customers'])} customers of this "
+                f"ledger**: the data do not carry one. {missing}"
+            ),
+            Facts(
+                {
+                    "Whom it would cover": coverage(run.study, ledger, *first),
+                    "Does it tie to the ledger": ties(ledger),
+                }
+            ),
+        ]
+    valuation, backtests = run.valuation(), run.backtests()
+    return [
+        headline(valuation, backtests),
+        value_by_holder(valuation, name="page_one"),
+        Facts(
+            {
+                "Whom it covers and whom not": coverage(run.study, ledger, *first),
+                "What it rests on": rests_on(valuation, run.study),
+                "Does it tie to the ledger": ties(ledger),
+                "What would change it most": drivers(run.sensitivity()),
+                "What to do with it": advice(backtests, valuation),
+            }
+        ),
+    ]
+
+
+def headline(valuation: "Valuation", backtests: "Backtests") -> Headline:
+    """The value, how sure, and in the same sentence how far off the model was when it was tried before."""
+    equity = valuation.estimates["customer_equity"]
+    worth = numbers.money(equity.value, valuation.currency)
+    sentence = (
+        f"The {numbers.count(valuation.customers)} customers are expected to bring **{worth} of margin** "
+        f"{horizon_words(months_of(valuation))}"
+    )
+    if equity.low is not None and equity.high > equity.low:
+        ends = _ends(equity.low, equity.high, equity.value)
+        sentence += f", {numbers.interval_words(*ends, valuation.interval)}"
+    latest = backtests.headline(valuation.process)
+    if latest is None:
+        return Headline(f"{sentence}; how the model would have done earlier was not tried.")
+    sentence += f"; used {_span(latest.horizon_days)} earlier, the model {missed(latest)}"
+    if not latest.covered:
+        low, high = _ends(*backtests.adjusted_range(equity, valuation.process), equity.value)
+        sentence += f" (range with that: {low} to {high})"
+    return Headline(f"{sentence}.")
+
+
+def missed(backtest: "Backtest") -> str:
+    """What a back-test's miss was: ``forecast 12.9 % too little``."""
+    share = backtest.bias
+    if abs(share) < 0.0005:
+        return "forecast the purchases that came"
+    return f"forecast {numbers.percent(abs(share))} too {'little' if share < 0 else 'much'}"
+
+
+def covered_days(as_of: date, cells) -> tuple[date, date]:
+    """First and last day on which a customer of the cells bought for the first time."""
+    from datetime import timedelta
+
+    ages = cells["T_days"]
+    return as_of - timedelta(days=int(ages.max())), as_of - timedelta(days=int(ages.min()))
+
+
+def coverage(study: "Study", ledger: "Ledger", first: date, last: date) -> str:
+    """Whom the number covers, and whom it leaves out."""
+    text = (
+        f"{numbers.count(ledger.totals['customers'])} customers who first ordered between "
+        f"{numbers.date_words(first)} and {numbers.date_words(last)}."
+    )
+    silent = (study.as_of - last).days
+    if silent > 31:
+        text += (
+            f" Nobody who came in the {numbers.count(silent)} days since is in the data, and no customer yet to come "
+            "is counted: this is not the value of the company."
+        )
+    else:
+        text += " Customers yet to come are not counted."
+    return text
+
+
+def rests_on(valuation: "Valuation", study: "Study") -> str:
+    """The assumptions, named as such."""
+    terms = valuation.terms
+    return (
+        f"A margin of {numbers.rate(terms.margin).removesuffix(' a year')} of revenue and a discount rate of "
+        f"{numbers.rate(terms.annual_discount_rate)}: both are **assumptions** of the study, nominal and before tax. "
+        f"Purchases count {horizon_words(months_of(valuation))}. The process is "
+        f"{processes.LABELS[valuation.process]}, fitted to the whole history."
+    )
+
+
+def ties(ledger: "Ledger") -> str:
+    """Whether rows and money balance, and whether they meet a total from elsewhere."""
+    rows, checks = ledger.totals["rows"], {check.id: check for check in ledger.checks}
+    broken = [check for check in ledger.checks if check.stops]
+    if broken:
+        return f"**No.** {broken[0].message}"
+    amounts = ledger.totals["amount"][ledger.currency]
+    text = (
+        f"All {numbers.count(rows['in'])} rows and {numbers.money(amounts['in'], ledger.currency)} received are accounted "
+        f"for; {numbers.money(amounts['used'] + amounts['merged'], ledger.currency)} of it is modelled."
+    )
+    if any("control" in name for name in checks):
+        return f"**Yes.** {text} They agree with the control totals of the study."
+    return f"{text} The study gives no control total, so nothing outside the file was compared."
+
+
+def drivers(sensitivity: "Sensitivity") -> str:
+    """The driver that moves equity most, and the assumption that does."""
+    table, sentences = sensitivity.drivers, []
+    chosen = [table.iloc[0]]
+    stated = table[[DRIVERS[name].source == "study" for name in table["driver"]]]
+    if len(stated) and stated.index[0] != 0:
+        chosen.append(stated.iloc[0])
+    for row in chosen:
+        driver = DRIVERS[row["driver"]]
+        up = numbers.variance(row["difference_up"] / sensitivity.equity.value, kind="percent")
+        down = numbers.variance(row["difference_down"] / sensitivity.equity.value, kind="percent")
+        kind = "assumed" if driver.source == "study" else "estimated"
+        more, less = (numbers.percent(abs(row[name] - 1), 0) for name in ("factor_up", "factor_down"))
+        sentences.append(
+            f"**{driver.label}** ({kind}): {more} more moves the value by {up}, {less} less by {down}."
+        )
+    return " ".join(sentences)
+
+
+def advice(backtests: "Backtests", valuation: "Valuation") -> str:
+    """What to do with the number, given how the model did before."""
+    latest = backtests.headline(valuation.process)
+    if latest is None:
+        return "Give the study an earlier date in `backtest.origins` before relying on the number."
+    if latest.verdict == "poor":
+        return (
+            "The verdict on the model is **poor**: use the order of customers and the shares, and the wider range for the "
+            "total; do not plan on the narrow one. Find what changed since the back-test before the next quarter."
+        )
+    return (
+        f"The verdict on the model is **{latest.verdict}**. Plan with the range, spend on a customer at most what its "
+        "class is worth, and compare the next report with this one."
+    )
+
+
+def _ends(low: float, high: float, value: float) -> tuple[str, str]:
+    """Both ends in the unit that ``value`` is written in, without the currency."""
+    scale, digits = (1e9, 2) if value >= 1e9 else (1e6, 2) if value >= 1e6 else (1.0, 0)
+    return numbers.number(low / scale, digits), numbers.number(high / scale, digits)
+
+
+def _span(days: int) -> str:
+    """A length of time in words: ``nine months``."""
+    months = round(days / 30.4375)
+    words = ["", "one month", *(f"{name} months" for name in (
+        "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven"))]  # fmt: skip
+    if months < 1:
+        return f"{days} days"
+    if months < 12:
+        return words[months]
+    return "a year" if months == 12 else f"{months} months"
