@@ -1,0 +1,1 @@
+"""Publishing: notebooks executed with Papermill, made into pages that finance and auditors read."""
