@@ -1,7 +1,7 @@
 """What a notebook leaves behind: exhibits, headline figures, checks, and the mark that it ended."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -38,7 +38,7 @@ class Recorder:
             "artifacts": {},
         }
 
-    def show(self, *exhibits: Exhibit | Check | Iterable[Check] | Mapping[str, str]) -> None:
+    def show(self, *exhibits: Exhibit | Check | Sequence[Exhibit | Check]) -> None:
         """Display exhibits or checks here and in the report, and keep them with the run.
 
         A table is kept as ``tables/<name>.csv``, unrounded; a figure as ``figures/<name>.svg`` and the data
@@ -132,7 +132,9 @@ class Recorder:
                 )
             case Check():
                 self._show_one([exhibit])
-            case list() | tuple() if all(isinstance(check, Check) for check in exhibit):
+            case list() | tuple() if not all(isinstance(part, Check) for part in exhibit):
+                self.show(*exhibit)
+            case list() | tuple():
                 placed = [check if check.chapter else replace(check, chapter=self.stem) for check in exhibit]
                 self.part["checks"] += [check.to_json() for check in placed]
                 _display("checks", checks_html(placed), "\n".join(f"{c.status}: {c.message}" for c in placed))

@@ -1,0 +1,222 @@
+"""The workbench: what a notebook opens, with the study, its artifacts and the recording of its results."""
+
+import os
+from collections.abc import Mapping
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clvkit.artifacts import KINDS
+from clvkit.errors import StudyError
+from clvkit.recorder import Recorder
+from clvkit.runs import DRAFT, STORE, read_json, reports_root
+from clvkit.store import Store, code_fingerprint, library_versions
+from clvkit.study import Study, load_study, study_from_resolved, with_values
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from ibis.expr.types import Table as IbisTable
+
+    from clvkit.checks import Check
+    from clvkit.fit import Fit
+    from clvkit.valuation import Valuation
+
+#: What the runner tells a kernel: the folder of the run, the notebook's name, the study's folder.
+RUN_DIR, STEM, STUDY_DIR = "CLVKIT_RUN_DIR", "CLVKIT_NOTEBOOK", "CLVKIT_STUDY_DIR"
+
+
+class Workbench(Recorder):
+    """A study at hand: its artifacts, made when first asked for, and the recording of what is shown.
+
+    Parameters
+    ----------
+    study : the validated study.
+    study_folder : ``reports/<study>/``, which holds the store.
+    folder : where results are recorded.
+    stem : name of the notebook that records.
+    run_id : of the run being written; None for drafts.
+    inputs : name, sha256 and size of the source files, where they are known already.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        *,
+        study_folder: Path,
+        folder: Path,
+        stem: str,
+        run_id: str | None = None,
+        inputs: list[dict] | None = None,
+    ):
+        super().__init__(folder, stem, run_id)
+        self.study = study
+        self.store = Store(study_folder / STORE)
+        self._inputs = inputs
+        self._made: dict[str, Any] = {}
+        self._keys: dict[str, str] = {}
+
+    @cached_property
+    def inputs(self) -> list[dict]:
+        """Name, sha256 and size of each source file; the run's own list while a run is being written."""
+        if self._inputs is not None:
+            return self._inputs
+        from clvkit.ledger import inputs
+
+        return inputs(self.study.ledger, self.study.base)
+
+    def ledger(self) -> Any:
+        """The ledger: every source row with its state, and the purchases up to the as-of date."""
+        return self.get("ledger")
+
+    def summary(self) -> "IbisTable":
+        """One row per customer who bought by the as-of date, as an Ibis table."""
+        from clvkit.customers import customer_summary
+
+        return customer_summary(self.ledger().purchases, self.study.as_of)
+
+    def cells(self) -> "pd.DataFrame":
+        """Distinct (segment, frequency, recency, T) with the number of customers in each."""
+        return self.get("cells")
+
+    def spend_cells(self) -> "pd.DataFrame":
+        """Distinct (frequency, repeat spend) with the number of customers in each."""
+        return self.get("spend_cells")
+
+    def sufficiency(self) -> "list[Check]":
+        """Whether the data can carry a value: the checks that decide about it, before anything is fitted."""
+        from clvkit.sufficiency import sufficiency_checks
+
+        return sufficiency_checks(self.cells(), self.study.sufficiency, self.study.as_of)
+
+    def carries_value(self) -> bool:
+        """Whether the data suffice; if not, a report says so and gives no value."""
+        return not any(check.stops for check in self.sufficiency())
+
+    def fit(self, process: str | None = None) -> "Fit":
+        """A purchase process fitted to the cells; the headline's by default."""
+        return self.get("fit", process=process or self.study.models.headline)
+
+    def fits(self) -> "dict[str, Fit]":
+        """Every process of the study fitted to the same cells, by name."""
+        return {process: self.fit(process) for process in self.study.models.processes}
+
+    def spend(self) -> "Fit":
+        """The model of spend per purchase, Gamma-Gamma, fitted to repeat customers."""
+        return self.get("spend")
+
+    def valuation(self) -> "Valuation":
+        """What the customers are worth, and who holds it."""
+        return self.get("valuation")
+
+    def scores(self) -> "pd.DataFrame":
+        """P(alive), expected purchases and value of one customer of each kind, with intervals."""
+        return self.get("scores")
+
+    def get(self, kind: str, **arguments: Any) -> Any:
+        """Load the artifact of this kind, or make and keep it; see :data:`clvkit.artifacts.KINDS`."""
+        name = _named(kind, arguments)
+        if name not in self._made:
+            recipe = KINDS[kind]
+            key, self._made[name] = self.store.artifact(
+                kind,
+                self.ingredients(kind, **arguments),
+                make=lambda: recipe.make(self, **arguments),
+                save=recipe.save,
+                load=recipe.load,
+            )
+            self.used(name, key)
+        return self._made[name]
+
+    def key(self, kind: str, **arguments: Any) -> str:
+        """The key of an artifact, without making it."""
+        name = _named(kind, arguments)
+        if name not in self._keys:
+            self._keys[name] = Store.key(kind, self.ingredients(kind, **arguments))
+        return self._keys[name]
+
+    def ingredients(self, kind: str, **arguments: Any) -> dict:
+        """Everything that decides an artifact's content, as JSON values."""
+        recipe = KINDS[kind]
+        made_from = {
+            "settings": recipe.settings(self.study, arguments),
+            "arguments": arguments,
+            "needs": {need: self.key(need) for need in recipe.needs},
+            "code": code_fingerprint(recipe.rooms),
+            "libraries": library_versions(recipe.libraries),
+        }
+        if kind == "ledger":
+            made_from["inputs"] = [[source["file"], source["sha256"]] for source in self.inputs]
+        return made_from
+
+
+def open_run(
+    study: str | os.PathLike[str], as_of: date | str | None = None, **sections: Mapping[str, Any]
+) -> Workbench:
+    """Open a study in a notebook; every notebook's second code cell does.
+
+    While ``clv run`` executes the notebook, this is the run being written, and the parameters must be the
+    run's own. In JupyterLab it is the study file with the parameters laid over it, and what is shown is
+    recorded in ``reports/<study>/draft/``.
+
+    Parameters
+    ----------
+    study : path of the study file, from the notebook's folder.
+    as_of : the as-of date instead of the study's; None keeps it.
+    sections : fields of the study by section, such as ``value={"margin": 0.4}``; None keeps the study's.
+
+    Raises
+    ------
+    StudyError : the study or a parameter is not valid, or a parameter is not what the run is made with.
+    """
+    values = {"as_of": None if as_of is None else str(as_of), **sections}
+    running = os.environ.get(RUN_DIR)
+    if running:
+        return _in_run(Path(running), values)
+    chosen = with_values(load_study(study), values)
+    folder = reports_root() / chosen.name
+    bench = Workbench(chosen, study_folder=folder, folder=folder / DRAFT, stem=_notebook_name())
+    _show_style()
+    return bench
+
+
+def _in_run(folder: Path, values: Mapping[str, Any]) -> Workbench:
+    manifest = read_json(folder / "run.json")
+    study = study_from_resolved(
+        manifest["resolved"], base=os.environ[STUDY_DIR], source="the study of this run"
+    )
+    if with_values(study, values) != study:
+        raise StudyError(
+            "the notebook changes parameters of the run it belongs to",
+            place=os.environ[STEM],
+            fix="set them in the study, or with clv run --set, so that the whole run agrees",
+        )
+    drafting = manifest["state"] == DRAFT
+    return Workbench(
+        study,
+        study_folder=folder.parent if drafting else folder.parent.parent,
+        folder=folder,
+        stem=os.environ[STEM],
+        run_id=None if drafting else manifest["run_id"],
+        inputs=manifest["inputs"],
+    )
+
+
+def _notebook_name() -> str:
+    """Name of the notebook that runs this in JupyterLab, which tells its kernels so."""
+    return os.environ.get(STEM) or Path(os.environ.get("JPY_SESSION_NAME", "notebook.ipynb")).stem
+
+
+def _named(kind: str, arguments: Mapping[str, Any]) -> str:
+    return ":".join([kind, *(str(value) for value in arguments.values())])
+
+
+def _show_style() -> None:
+    """Give JupyterLab the report's look for the exhibits shown in this notebook."""
+    from IPython import get_ipython
+    from IPython.display import HTML, display
+
+    if get_ipython() is not None:
+        from clvkit.publish.assets import exhibit_css
+
+        display(HTML(f"<style>{exhibit_css()}</style>"))
