@@ -87,12 +87,20 @@ class Store:
         try:
             label = json.loads((folder / _LABEL).read_text("utf-8"))
             return label["key"] == key and all(
-                sha256_file(folder / name) == digest for name, digest in label["files"].items())
+                sha256_file(folder / name) == digest for name, digest in label["files"].items()
+            )
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return False
 
-    def artifact[T](self, kind: str, ingredients: dict, *, make: Callable[[], T],
-                    save: Callable[[T, Path], object], load: Callable[[Path], T]) -> tuple[str, T]:
+    def artifact[T](
+        self,
+        kind: str,
+        ingredients: dict,
+        *,
+        make: Callable[[], T],
+        save: Callable[[T, Path], object],
+        load: Callable[[Path], T],
+    ) -> tuple[str, T]:
         """Load the artifact made from these ingredients, or make and keep it.
 
         Parameters
@@ -114,15 +122,19 @@ class Store:
             self._keep(key, kind, ingredients, make(), save)
         return key, load(self.folder(key))
 
-    def _keep[T](self, key: str, kind: str, ingredients: dict, made: T,
-                 save: Callable[[T, Path], object]) -> None:
+    def _keep[T](
+        self, key: str, kind: str, ingredients: dict, made: T, save: Callable[[T, Path], object]
+    ) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
         draft = self.root / f".new-{key[:12]}-{os.getpid()}-{secrets.token_hex(4)}"
         draft.mkdir()
         try:
             save(made, draft)
-            files = {path.relative_to(draft).as_posix(): sha256_file(path)
-                     for path in sorted(draft.rglob("*")) if path.is_file()}
+            files = {
+                path.relative_to(draft).as_posix(): sha256_file(path)
+                for path in sorted(draft.rglob("*"))
+                if path.is_file()
+            }
             label = {"key": key, "kind": kind, "ingredients": ingredients, "files": files}
             (draft / _LABEL).write_text(json.dumps(label, indent=1, sort_keys=True) + "\n", "utf-8")
             self._put(draft, key)
@@ -146,5 +158,8 @@ class Store:
             except FileNotFoundError:
                 continue
             shutil.rmtree(broken, ignore_errors=True)
-        raise RunError(f"the artifact {key[:12]} could not be put into the store",
-                       place=f".store/{key[:12]}…", fix="remove that folder and run again")
+        raise RunError(
+            f"the artifact {key[:12]} could not be put into the store",
+            place=f".store/{key[:12]}…",
+            fix="remove that folder and run again",
+        )

@@ -42,8 +42,16 @@ def test_made_once_then_loaded(tmp_path):
 def test_key_follows_every_ingredient_and_no_order():
     key = Store.key("toy", {"a": 1, "b": {"x": 1, "y": 2}})
     assert key == Store.key("toy", {"b": {"y": 2, "x": 1}, "a": 1})
-    assert len({key, Store.key("other", {"a": 1, "b": {"x": 1, "y": 2}}),
-                Store.key("toy", {"a": 1, "b": {"x": 1, "y": 3}})}) == 3
+    assert (
+        len(
+            {
+                key,
+                Store.key("other", {"a": 1, "b": {"x": 1, "y": 2}}),
+                Store.key("toy", {"a": 1, "b": {"x": 1, "y": 3}}),
+            }
+        )
+        == 3
+    )
     with pytest.raises(ValueError):
         canonical_json(float("nan"))
 
