@@ -1,0 +1,160 @@
+"""What the terminal shows of studies, data and runs without making any."""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clvkit import runs
+from clvkit.numbers import count, money_cell, number
+from clvkit.results import stopped_by, tally
+from clvkit.workbench import Workbench
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from clvkit.study import Study
+
+_STYLES = {"pass": "green", "review": "yellow", "fail": "bold red", "info": "dim"}
+
+
+def inspect_study(study: "Study", reports: Path | None = None, *, as_json: bool = False) -> int:
+    """Build a study's ledger, print what would be used and what is wrong; the exit code.
+
+    The ledger is kept in the store, so that the run that follows does not read the data again.
+    """
+    study_folder = (reports or runs.reports_root()) / study.name
+    with tempfile.TemporaryDirectory(prefix="clv-") as folder:
+        bench = Workbench(study, study_folder=study_folder, folder=Path(folder), stem="gate")
+        ledger = bench.ledger()
+        plain = [check.to_json() for check in [*ledger.checks, *bench.sufficiency()]]
+    if as_json:
+        json.dump(
+            {
+                "study": study.name,
+                "as_of": study.as_of.isoformat(),
+                "inputs": bench.inputs,
+                "ledger": ledger.totals,
+                "checks": plain,
+            },
+            sys.stdout,
+            indent=1,
+        )
+        print()
+    else:
+        _print_ledger(study, bench, ledger)
+        _print_checks(plain)
+    return runs.STOP_CHECK_EXIT if stopped_by(plain) else 0
+
+
+def print_runs(study: str | None, reports: Path | None = None) -> None:
+    """Print one line per run."""
+    found = runs.list_runs(study, reports)
+    if not found:
+        print("there are no runs yet" + (f" of {study}" if study else ""))
+        return
+    table = _table("run", "study", "as of", "finished", "state", "checks")
+    for run in found:
+        table.add_row(
+            run.run_id,
+            run.study,
+            run.as_of,
+            (run.manifest.get("finished") or "").replace("T", " "),
+            run.state.replace("_", " "),
+            _verdict(run),
+        )
+    _console().print(table)
+
+
+def print_run(run: runs.Run, *, as_json: bool = False) -> None:
+    """Print a run's headline figures and its checks that need a reader."""
+    results = run.results()
+    if as_json:
+        json.dump(results, sys.stdout, indent=1, ensure_ascii=False)
+        print()
+        return
+    console = _console()
+    console.print(
+        f"{run.manifest['title']}, as of {run.as_of}, run {run.run_id}: {run.state.replace('_', ' ')}"
+    )
+    table = _table("figure", "value:right", "low:right", "high:right", "", "unit")
+    for name, metric in results["metrics"].items():
+        table.add_row(
+            name,
+            *(_plain(metric[part]) for part in ("value", "low", "high")),
+            metric["kind"] or "",
+            metric["unit"],
+        )
+    console.print(table)
+    _print_checks([check for check in run.checks() if check["status"] in ("fail", "review")])
+    counted = tally(run.checks())
+    console.print(
+        "checks: " + ", ".join(f"{counted[status]} {status}" for status in ("pass", "review", "fail"))
+    )
+    if (run.folder / "index.html").exists():
+        print(run.folder / "index.html")
+
+
+def _print_ledger(study: "Study", bench: Workbench, ledger: Any) -> None:
+    console, totals = _console(), ledger.totals
+    console.print(f"{study.title}, as of {study.as_of}")
+    for source in bench.inputs:
+        console.print(f"  {source['file']}  sha256 {source['sha256'][:12]}…")
+    console.print(f"  {count(totals['customers'])} customers")
+    table = _table("state", "rows:right", *(f"{currency}:right" for currency in totals["amount"]))
+    for state in ("used", "merged", "later", "excluded", "quarantined", "in"):
+        table.add_row(
+            "read" if state == "in" else state,
+            count(totals["rows"][state]),
+            *(money_cell(amount[state], digits=ledger.minor_digits) for amount in totals["amount"].values()),
+            end_section=state == "quarantined",
+        )
+    console.print(table)
+    if totals["amount_unreadable"]:
+        console.print(f"  {count(totals['amount_unreadable'])} rows have an amount that cannot be read")
+
+
+def _print_checks(checks: list[dict[str, Any]]) -> None:
+    console = _console()
+    for check in checks:
+        stop = ", stops" if check["status"] == "fail" and check["severity"] == "stop" else ""
+        console.print(f"{check['status']:>6}{stop}", style=_STYLES[check["status"]], end="  ")
+        console.print(f"{check['title']}: {check['message']}")
+        if check["recommendation"] and check["status"] != "pass":
+            console.print(f"        {check['recommendation']}", style="dim")
+
+
+def _verdict(run: runs.Run) -> str:
+    if run.state != "complete":
+        return run.manifest.get("message", "").splitlines()[0][:60] if run.manifest.get("message") else ""
+    checks = run.checks()
+    counted = tally(checks)
+    words = f"{counted['pass']} pass, {counted['review']} review, {counted['fail']} fail"
+    return f"{words}; stops" if stopped_by(checks) else words
+
+
+def _plain(value: Any) -> str:
+    return (
+        number(value, 0 if isinstance(value, int) or abs(value) >= 1000 else 4) if value is not None else ""
+    )
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    if not console.is_terminal:
+        console.width = 200  # in a file or a pipe nothing needs to be cut short
+    return console
+
+
+def _table(*columns: str) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    for column in columns:
+        name, _, justify = column.partition(":")
+        table.add_column(name, justify=justify or "left", no_wrap=True)  # type: ignore[arg-type]
+    return table
