@@ -168,7 +168,7 @@ def repeat_rates(cohorts: CohortTriangles, section: CohortsSection) -> Figure:
     rates = cohorts.wide("repeat_rate", section.max_periods + 1).drop(columns=0)
     pooled = cohorts.pooled_repeat_rate().reindex(rates.columns)
     shown = rates.tail(MOST_COHORTS).set_axis(_row_labels(cohorts)[-MOST_COHORTS:])
-    shown.loc["All cohorts"] = pooled
+    shown = pd.concat([shown, pooled.to_frame("All cohorts").T])
     seen = pooled.dropna()
     if len(seen) > 1:
         title = (

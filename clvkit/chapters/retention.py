@@ -74,8 +74,10 @@ def judged(retention: Retention) -> Table:
 def curve(retention: Retention, models: Sequence[ProcessCurve], section: RetentionSection) -> Figure:
     """The customers' curve with its band and the number at risk, beside the processes' curves."""
     seen = retention.curve[retention.curve["at_risk"] >= section.min_at_risk]
-    top = max([seen["survival"].max(), *(model.frame["survival"].max() for model in models)])
-    reach = max([int(seen["day"].max()), *(int(model.frame["day"].max()) for model in models)])
+    top = max(
+        [seen["survival"].max() if len(seen) else 0, *(model.frame["survival"].max() for model in models)]
+    )
+    reach = max([1, *seen["day"].tail(1), *(int(model.frame["day"].max()) for model in models)])
     with style.canvas(height=3.9) as (drawing, axes):
         axes.fill_between(seen["day"], seen["low"], seen["high"], step="post", **style.BAND)
         axes.step(seen["day"], seen["survival"], where="post", **style.HISTORY)
@@ -84,7 +86,7 @@ def curve(retention: Retention, models: Sequence[ProcessCurve], section: Retenti
             axes.plot(model.frame["day"], model.frame["survival"], **style.FORECAST | {"color": colour})
             ends.append((model.frame["survival"].iloc[-1], model.label, colour))
         axes.set_xlim(0, reach)
-        axes.set_ylim(0, min(1, 1.12 * top))
+        axes.set_ylim(0, min(1, 1.12 * top) or 1)
         style.percent_axis(axes.yaxis)
         ticks = np.arange(0, reach + 1, _step(reach))
         at_risk = curve_at(retention.curve, tuple(int(tick) for tick in ticks))["at_risk"]
@@ -93,8 +95,8 @@ def curve(retention: Retention, models: Sequence[ProcessCurve], section: Retenti
         )
         axes.set_xlabel("Days since the first purchase; below: customers at risk")
         axes.set_ylabel("Still buying")
-        middle = seen.iloc[len(seen) // 3]
-        style.label(axes, middle["day"], middle["survival"], "customers", color=style.PALETTE[0], dx=8, dy=10)
+        for middle in seen.iloc[len(seen) // 3 :].head(1).itertuples():
+            style.label(axes, middle.day, middle.survival, "customers", color=style.PALETTE[0], dx=8, dy=10)
         label_ends(axes, ends, reach)
     frame = pd.concat(
         [seen.assign(curve="customers"), *(model.frame.assign(curve=model.process) for model in models)],
@@ -130,12 +132,10 @@ def at_ages(retention: Retention, models: Sequence[ProcessCurve], section: Reten
     for model in models:
         frame[model.process] = model.at(section.ages_days)["survival"].to_numpy()
     shown = frame[["day", "at_risk", "survival", "low", "high", *(model.process for model in models)]]
-    last = frame.dropna(subset="survival").iloc[-1]
     return Table(
         "retention_at_ages",
         shown,
-        f"{numbers.percent(last['survival'])} of customers are still buying {last['day']:.0f} days after the "
-        "first purchase",
+        _curve_title(retention, (), section),
         f"{_measure(retention)}, all cohorts together; band {numbers.odds_words(retention.interval)} at each "
         "day; days since the first purchase.",
         formats={"day": "count", "at_risk": "count"}
@@ -260,12 +260,16 @@ def _gap(retention: Retention, model: ProcessCurve, section: RetentionSection) -
     ages = tuple(age for age in section.ages_days if age <= section.horizon_days)
     seen, said = retention.at(ages, section.min_at_risk), model.at(ages)
     gap = (said["survival"] - seen["survival"]).to_numpy()
+    title = f"{model.label} beside the customers' curve"
+    if np.isnan(gap).all():
+        words = f"Fewer than {section.min_at_risk} customers can be judged, too few to compare {model.label} with."
+        return Check(f"retention.gap.{model.process}", title, "info", words, severity="info", chapter=CHAPTER)
     worst = int(np.nanargmax(np.abs(gap)))
     good = abs(gap[worst]) <= section.max_gap
     outside = ((said["survival"] < seen["low"]) | (said["survival"] > seen["high"])).sum()
     return Check(
         f"retention.gap.{model.process}",
-        f"{model.label} beside the customers' curve",
+        title,
         "pass" if good else "review",
         f"{model.label} says {numbers.percent(said['survival'][worst])} at day {ages[worst]}, the customers "
         f"{numbers.percent(seen['survival'][worst])}: the largest gap of {np.isfinite(gap).sum()} ages, at "
@@ -298,11 +302,15 @@ def _too_new(retention: Retention) -> Check:
 
 
 def _curve_title(retention: Retention, models: Sequence[ProcessCurve], section: RetentionSection) -> str:
-    seen = retention.at(section.ages_days, section.min_at_risk).dropna(subset="survival").iloc[-1]
-    day = int(seen["day"])
-    title = f"{numbers.percent(seen['survival'])} of customers are still buying at day {day}"
-    said = [f"{model.label} says {numbers.percent(model.at((day,))['survival'].item())}" for model in models]
-    return "; ".join([title, *said])
+    seen = retention.at(section.ages_days, section.min_at_risk).dropna(subset="survival")
+    if seen.empty:
+        return f"Fewer than {section.min_at_risk} customers can be judged: too few for a curve"
+    day, survival = int(seen["day"].iloc[-1]), seen["survival"].iloc[-1]
+    title = f"{numbers.percent(survival)} of customers are still buying {day} days after the first purchase"
+    at_day = {
+        model.label: model.at((day,))["survival"].item() for model in models if day <= len(model.frame) - 1
+    }
+    return "; ".join([title, *(f"{label} says {numbers.percent(value)}" for label, value in at_day.items())])
 
 
 def _compare(curves: pd.DataFrame, section: RetentionSection, cohorts_p: float) -> tuple[str, str]:
