@@ -119,6 +119,28 @@ def _make_scores(bench: "Workbench") -> "pd.DataFrame":
     )
 
 
+def _make_sensitivity(bench: "Workbench") -> Any:
+    from clvkit.sensitivity import one_way
+
+    study = bench.study
+    return one_way(
+        bench.fit(study.models.headline),
+        bench.spend(),
+        bench.cells(),
+        study.value,
+        study.sensitivity,
+        currency=study.currency,
+        minor_per_unit=10 ** bench.ledger().minor_digits,
+        days_per_year=study.days_per_year,
+    )
+
+
+def _load_sensitivity(folder: Path) -> Any:
+    from clvkit.sensitivity import Sensitivity
+
+    return Sensitivity.load(folder)
+
+
 def save_frame(frame: "pd.DataFrame", folder: Path) -> None:
     """Keep a table as Parquet."""
     frame.to_parquet(folder / "table.parquet", index=False)
@@ -165,6 +187,11 @@ def _value_settings(study: "Study", _: Mapping[str, Any]) -> dict:
         "as_of": study.as_of.isoformat(),
         "currency": study.currency,
     }
+
+
+def _sensitivity_settings(study: "Study", arguments: Mapping[str, Any]) -> dict:
+    moved = study.sensitivity.model_dump(mode="json", exclude={"max_assumption_effect"})
+    return _value_settings(study, arguments) | {"sensitivity": moved}
 
 
 _FITTING = ("clvkit.processes", "clvkit.fitting", "clvkit.fit", "clvkit.optimum", "clvkit.sampling")
@@ -243,6 +270,15 @@ KINDS: dict[str, Kind] = {
         _value_settings,
         needs=("cells", "score_cells", "spend"),
         rooms=_VALUING,
+        libraries=_MATHS,
+    ),
+    "sensitivity": Kind(
+        _make_sensitivity,
+        lambda moved, folder: moved.save(folder),
+        _load_sensitivity,
+        _sensitivity_settings,
+        needs=("cells", "spend"),
+        rooms=(*_VALUING, "clvkit.sensitivity", "clvkit.drivers"),
         libraries=_MATHS,
     ),
 }

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from clvkit.checks import Check
     from clvkit.fit import Fit
+    from clvkit.sensitivity import Sensitivity
     from clvkit.valuation import Valuation
 
 #: What the runner tells a kernel: the folder of the run, the notebook's name, the study's folder.
@@ -112,6 +113,10 @@ class Workbench(Recorder):
     def scores(self) -> "pd.DataFrame":
         """P(alive), expected purchases and value of one customer of each kind, with intervals."""
         return self.get("scores")
+
+    def sensitivity(self) -> "Sensitivity":
+        """What a change in each driver, alone and from the as-of date on, does to customer equity."""
+        return self.get("sensitivity")
 
     def get(self, kind: str, **arguments: Any) -> Any:
         """Load the artifact of this kind, or make and keep it; see :data:`clvkit.artifacts.KINDS`."""

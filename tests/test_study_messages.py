@@ -25,7 +25,11 @@ FIELD_ERRORS = [
         10,
         "a study has no key 'silence_days'; did you mean retention.silence_days?",
     ),
-    (MINIMAL + "sensitivity:\n  xyz: 1\n", 11, "sensitivity has no key 'xyz'; its keys are change"),
+    (
+        MINIMAL + "sensitivity:\n  xyz: 1\n",
+        11,
+        "sensitivity has no key 'xyz'; its keys are change, fall, max_assumption_effect",
+    ),
     (
         changed("margin: 0.3", "margin: 30"),
         8,
