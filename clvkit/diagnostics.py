@@ -1,0 +1,148 @@
+"""Diagnostics: whether a fit converged, and whether its posterior was sampled well enough to be used."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clvkit import numbers
+from clvkit.checks import Check
+
+if TYPE_CHECKING:
+    from clvkit.fit import Fit
+
+CHAPTER = "04_value"
+MOST_GRADIENT = 1e-6  # |d LL / d log parameter| per customer
+MOST_R_HAT, LEAST_ESS = 1.01, 400  # Vehtari et al. (2021), Bayesian Analysis 16(2)
+BAD_R_HAT = 1.05
+
+
+def fit_checks(fit: "Fit") -> list[Check]:
+    """The checks of one fit; those of a posterior only where one was sampled.
+
+    A maximum that was not reached and chains that disagree fail; what makes an interval less sure is put up
+    for review. BG/NBD carries its caveat about customers who never bought again as information.
+    """
+    checks = [_converged(fit), _standard_errors(fit)]
+    if fit.draws is not None:
+        checks += [_chains(fit), _effective_draws(fit), _divergences(fit)]
+    if fit.process == "bgnbd":
+        checks.append(_never_repeaters(fit))
+    return checks
+
+
+def _check(fit: "Fit", what: str, title: str, status: str, message: str, advice: str = "", **values) -> Check:
+    severity = "info" if status == "info" else "warn"
+    return Check(
+        f"fit.{fit.process}.{what}",
+        f"{fit.model.label}: {title}",
+        status,
+        message,
+        severity=severity,
+        recommendation="" if status == "pass" else advice,
+        chapter=CHAPTER,
+        **values,
+    )
+
+
+def _converged(fit: "Fit") -> Check:
+    flat = fit.gradient_norm < MOST_GRADIENT
+    return _check(
+        fit,
+        "converged",
+        "the likelihood's maximum was reached",
+        "pass" if flat else "fail",
+        f"At the estimate of {fit.model.label} the log-likelihood changes by {fit.gradient_norm:.1e} per customer "
+        f"for a parameter multiplied by e; less than {MOST_GRADIENT:.0e} counts as flat.",
+        "Do not use the estimate: look for a parameter that runs to zero or infinity, and value with a process "
+        "that the data can carry.",
+        value=fit.gradient_norm,
+        threshold=MOST_GRADIENT,
+        unit="log-likelihood per customer",
+    )
+
+
+def _standard_errors(fit: "Fit") -> Check:
+    unknown = [name for name, se in zip(fit.parameters, fit.se, strict=True) if not np.isfinite(se)]
+    message = f"All {len(fit.parameters)} parameters of {fit.model.label} have a standard error."
+    if unknown:
+        message = (
+            f"The likelihood of {fit.model.label} is flat where it is highest: {', '.join(unknown)} have no "
+            "standard error."
+        )
+    return _check(
+        fit,
+        "standard_errors",
+        "the data determine every parameter",
+        "review" if unknown else "pass",
+        message,
+        "The data cannot tell these parameters apart. Use the posterior, where the prior says what is plausible, "
+        "and not the estimate.",
+        value=len(unknown),
+        threshold=0,
+        unit="parameters without",
+    )
+
+
+def _chains(fit: "Fit") -> Check:
+    r_hat = fit.diagnostics["r_hat_max"]
+    status = "pass" if r_hat < MOST_R_HAT else "review" if r_hat < BAD_R_HAT else "fail"
+    return _check(
+        fit,
+        "r_hat",
+        "the chains agree",
+        status,
+        f"The largest R-hat of {fit.model.label} is {numbers.number(r_hat, 3)}; below {MOST_R_HAT} the "
+        f"{len(fit.draws)} chains have found the same posterior.",
+        "Raise models.sampler.tune and models.sampler.draws; if it stays, the posterior has several modes or a "
+        "prior is far from the data.",
+        value=r_hat,
+        threshold=MOST_R_HAT,
+        unit="R-hat",
+    )
+
+
+def _effective_draws(fit: "Fit") -> Check:
+    size = fit.diagnostics["ess_min"]
+    return _check(
+        fit,
+        "ess",
+        "there are enough independent draws",
+        "pass" if size > LEAST_ESS else "review",
+        f"The posterior of {fit.model.label} is worth at least {numbers.count(size)} independent draws, in its "
+        f"middle and its tails; ends of intervals need more than {LEAST_ESS}.",
+        "Raise models.sampler.draws.",
+        value=size,
+        threshold=LEAST_ESS,
+        unit="draws",
+    )
+
+
+def _divergences(fit: "Fit") -> Check:
+    found = fit.diagnostics["divergences"]
+    every = fit.draws.shape[0] * fit.draws.shape[1]
+    said = "No step" if not found else f"{numbers.count(found)} of {numbers.count(every)} steps"
+    return _check(
+        fit,
+        "divergences",
+        "no step of the sampler diverged",
+        "review" if found else "pass",
+        f"{said} of the sampler diverged for {fit.model.label}.",
+        "Raise models.sampler.target_accept towards 1: the intervals may leave out a corner of the posterior.",
+        value=found,
+        threshold=0,
+        unit="steps",
+    )
+
+
+def _never_repeaters(fit: "Fit") -> Check:
+    return _check(
+        fit,
+        "never_repeaters",
+        "customers who never bought again count as alive",
+        "info",
+        "BG/NBD lets customers leave only right after a repeat purchase, so it counts everybody who never bought "
+        "again as alive with certainty, however long ago the first purchase was.",
+        "For decisions about single one-time buyers use MBG/NBD or Pareto/NBD.",
+        value=1.0,
+        unit="P(alive)",
+    )

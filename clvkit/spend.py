@@ -1,0 +1,107 @@
+"""Spend: whether how much customers spend has to do with how often they buy, as Gamma-Gamma says it has not."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clvkit import numbers
+from clvkit.checks import Check
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from clvkit.fit import Fit
+
+STRONG = 0.3  # a correlation beyond this is more than sampling or a few customers
+INTERVAL = 0.9
+MOST_DRAWS = 200_000_000  # customers times simulations; fewer simulations do for more customers
+FEWEST_SIMULATIONS = 100
+
+
+@dataclass(frozen=True)
+class SpendIndependence:
+    """The correlation of frequency and mean spend over repeat customers, against the fitted model's own.
+
+    ``rho`` is Pearson's; ``low`` and ``high`` hold 90 % of the correlations in samples of the model, where
+    frequency and spend are independent; ``p_value`` is the two-sided share of samples as far out.
+    """
+
+    rho: float
+    low: float
+    high: float
+    p_value: float
+    customers: int
+    simulations: int
+
+    @property
+    def check(self) -> Check:
+        """Pass inside the model's own range; review outside it; fail where the correlation is strong."""
+        rho, inside = self.rho, self.low <= self.rho <= self.high
+        found = (
+            f"Over {numbers.count(self.customers)} repeat customers, purchases and mean spend correlate at "
+            f"{numbers.number(rho, 2)}; samples of the model, where they are independent, lie "
+            f"{numbers.interval_words(self.low, self.high, INTERVAL)}."
+        )
+        more = "more" if rho > 0 else "less"
+        advice = (
+            ""
+            if inside
+            else f"Frequent customers spend {more} per purchase than independence says: compare observed and "
+            "expected spend by frequency class, and read value by class with care."
+            if abs(rho) <= STRONG
+            else "Do not value customers by one spend model for all: fit spend by segment, or take class means."
+        )
+        return Check(
+            "spend.independence",
+            "Spend per purchase does not depend on how often customers buy",
+            "pass" if inside else "review" if abs(rho) <= STRONG else "fail",
+            found,
+            value=rho,
+            threshold=self.high if rho > 0 else self.low,
+            unit="correlation",
+            severity="warn",
+            recommendation=advice,
+            chapter="04_value",
+        )
+
+
+def spend_independence(
+    spend_fit: "Fit", spend_cells: "pd.DataFrame", minor_per_unit: float, seed: int, simulations: int = 1000
+) -> SpendIndependence:
+    """Compare the correlation of frequency and mean spend with what samples of the fitted Gamma-Gamma show.
+
+    Pearson's correlation has no fixed critical value here: amounts are skewed, and means over few purchases
+    vary more than means over many. So customers with the same numbers of purchases are drawn from the model at
+    its maximum-likelihood estimate, again and again.
+
+    Parameters
+    ----------
+    spend_cells : ``frequency``, ``spend_minor`` (total of one customer), ``n``; those the fit used count,
+        with a repeat purchase and a positive total.
+    simulations : samples drawn; fewer (at least 100) where there are very many customers.
+
+    Returns
+    -------
+    SpendIndependence : the correlation is 0, and inside, where all customers bought equally often.
+    """
+    used = spend_cells[(spend_cells["frequency"] > 0) & (spend_cells["spend_minor"] > 0)]
+    n = used["n"].to_numpy(int)
+    x = np.repeat(used["frequency"].to_numpy(float), n)
+    rho = _correlation(x, np.repeat(used["spend_minor"].to_numpy() / minor_per_unit, n) / x)
+    simulations = min(simulations, max(FEWEST_SIMULATIONS, MOST_DRAWS // max(x.size, 1)))
+    null = np.array([
+        _correlation(x, spend_fit.model.simulate_means(spend_fit.mle, x, np.random.default_rng([seed, k])))
+        for k in range(simulations)
+    ])  # fmt: skip
+    low, high = np.quantile(null, [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2])
+    beyond = min(np.sum(null <= rho), np.sum(null >= rho))
+    p_value = min(1.0, 2 * (beyond + 1) / (simulations + 1))
+    return SpendIndependence(rho, float(low), float(high), float(p_value), int(x.size), simulations)
+
+
+def _correlation(x: np.ndarray, z: np.ndarray) -> float:
+    """Pearson's correlation; 0 where one of the two does not vary."""
+    u, v = x - x.mean(), z - z.mean()
+    size = np.sqrt(np.dot(u, u) * np.dot(v, v))
+    return float(np.dot(u, v) / size) if size > 0 else 0.0
