@@ -166,9 +166,9 @@ def measure_retention(purchases: "ir.Table", section: RetentionSection, as_of: d
     section : the study's retention.
     as_of : last day that counts; later purchases are ignored.
 
-    Raises
-    ------
-    DataError : no customer has been watched for ``silence_days``.
+    Returns
+    -------
+    The curves; without rows when no customer has been watched for ``silence_days``.
     """
     cells = spell_cells(spells(purchases, section.silence_days, section.grain, as_of))
     judged = cells[cells["duration_days"] >= 0]
@@ -177,7 +177,7 @@ def measure_retention(purchases: "ir.Table", section: RetentionSection, as_of: d
         kaplan_meier(part, section.interval).assign(cohort_index=index)
         for index, part in judged.groupby("cohort_index")
     ]
-    by_cohort = _named(pd.concat(parts, ignore_index=True), section.grain)
+    by_cohort = _named(pd.concat(parts or [curve.assign(cohort_index=0)], ignore_index=True), section.grain)
     counts = _named(_counted(cells, "cohort_index").reset_index(), section.grain)
     return Retention(
         silence_days=section.silence_days,
@@ -226,12 +226,11 @@ def _compare(purchases: "ir.Table", section: RetentionSection, as_of: date) -> p
     curves, rows = {}, []
     for days in silences:
         cells = spell_cells(spells(purchases, days, section.grain, as_of))
-        if (cells["duration_days"] >= 0).any():
-            curves[days] = kaplan_meier(cells[cells["duration_days"] >= 0], section.interval)
-            rows.append({"silence_days": days, **_counted(cells.assign(all=0), "all").iloc[0]})
+        curves[days] = kaplan_meier(cells[cells["duration_days"] >= 0], section.interval)
+        rows.append({"silence_days": days, **_counted(cells.assign(all=0), "all").iloc[0]})
     read = {days: curve_at(curve, section.ages_days, section.min_at_risk) for days, curve in curves.items()}
     common = pd.concat(read.values()).groupby("day")["survival"].count()
-    at_days = common.index[common == len(read)].max()
+    at_days = common.index[common == sum(not curve.empty for curve in curves.values())].max()
     frame = pd.DataFrame(rows)
     frame["returned_share"] = frame["returned"] / frame["lost"].where(frame["lost"] > 0)
     frame["repeat_share"] = [curve_at(curve, (0,))["survival"].item() for curve in curves.values()]
@@ -344,15 +343,21 @@ def process_curve(
     )
 
 
-def process_curves(fits: "Iterable[Fit]", section: RetentionSection, *, customers: int) -> list[ProcessCurve]:
-    """The curve of every fitted purchase process, from its posterior where there is one; see `process_curve`."""
+def process_curves(
+    fits: "Iterable[Fit]", retention: Retention, section: RetentionSection
+) -> list[ProcessCurve]:
+    """The curve of every fitted process, for a group as large as the customers who can be judged.
+
+    It is drawn from the posterior where there is one; see :func:`process_curve`.
+    """
+    total = retention.total
     return [
         process_curve(
             fit.model.simulate,
             fit.flat,
             section,
             unit_days=fit.unit_days,
-            customers=customers,
+            customers=total["judged"] or total["customers"],
             process=fit.process,
             label=fit.model.label,
         )

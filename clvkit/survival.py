@@ -33,6 +33,10 @@ from clvkit.errors import DataError
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
+_CURVE_TYPES = dict.fromkeys(["day", "at_risk", "lost", "censored"], "int64") | dict.fromkeys(
+    ["survival", "low", "high"], "float64"
+)
+
 
 def spells(purchases: "ir.Table", silence_days: int, grain: Grain, as_of: date) -> "ir.Table":
     """One row per customer, judged by the rule at the head of this module, in the engine.
@@ -110,11 +114,11 @@ def kaplan_meier(cells: pd.DataFrame, interval: float) -> pd.DataFrame:
     -------
     One row per day at which somebody was lost or censored, and day 0: ``day``, ``at_risk`` (customers with
     a duration of t or more), ``lost`` and ``censored`` on the day, ``survival``, ``low``, ``high`` (NaN
-    where nobody or everybody has been lost: the band is not defined there).
+    where nobody or everybody has been lost: the band is not defined there). No row when nobody can be judged.
 
     Raises
     ------
-    DataError : there is no column that says who was lost, or nobody to judge.
+    DataError : there is no column that says who was lost.
     """
     if "lost" not in cells:
         raise DataError(
@@ -122,11 +126,9 @@ def kaplan_meier(cells: pd.DataFrame, interval: float) -> pd.DataFrame:
             "the column 'lost' is missing",
             fix="make durations with clvkit.survival.spells, which tells the two apart",
         )
-    if cells["n"].sum() == 0:
-        raise DataError(
-            "no customer has been watched long enough to be judged lost or not",
-            fix="choose a shorter retention.silence_days or a later as_of",
-        )
+    if cells.empty:
+        counted = pd.DataFrame(columns=["day", "at_risk", "lost", "censored"], dtype="int64")
+        return counted.reindex(columns=[*counted, "survival", "low", "high"]).astype(_CURVE_TYPES)
     from lifelines import KaplanMeierFitter
 
     fitter = KaplanMeierFitter(alpha=1 - interval)
@@ -175,6 +177,10 @@ def curve_at(curve: pd.DataFrame, ages_days: tuple[int, ...], min_at_risk: int =
     ``at_risk`` counts customers with a duration of at least that age. Survival and band are NaN where fewer
     than ``min_at_risk`` are at risk.
     """
+    if curve.empty:
+        return pd.DataFrame(
+            {"day": list(ages_days), "survival": np.nan, "low": np.nan, "high": np.nan, "at_risk": 0}
+        )
     last = int(curve["day"].max())
     step = np.searchsorted(curve["day"], ages_days, side="right") - 1
     read = curve.iloc[step][["survival", "low", "high"]].reset_index(drop=True)

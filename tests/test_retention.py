@@ -1,4 +1,5 @@
 from datetime import timedelta
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -7,7 +8,6 @@ from purchase_worlds import START, bgnbd, constant, ledger_of, log_of
 from pydantic import ValidationError
 
 from clvkit import retention as retention_module
-from clvkit.errors import DataError
 from clvkit.retention import ProcessCurve, Retention, RetentionSection, measure_retention
 from clvkit.survival import curve_at, kaplan_meier, spell_cells, spells
 
@@ -99,8 +99,14 @@ def test_the_order_of_rows_changes_nothing(retention, ledger):
 
 
 def test_a_business_younger_than_the_silence_cannot_be_judged(ledger):
-    with pytest.raises(DataError, match="watched long enough"):
-        measure_retention(ledger, SECTION, START + timedelta(days=80))
+    young = measure_retention(ledger, SECTION, START + timedelta(days=80))
+    total = young.total
+    assert (total["judged"], total["too_new"]) == (0, total["customers"])
+    assert young.curve.empty
+    assert young.by_cohort.empty
+    # a shorter silence can be judged
+    assert list(young.choices["judged"] > 0) == [True, False, False]
+    assert np.isnan(young.cohorts_p)
 
 
 def test_saved_and_loaded_retention_is_the_same(retention, tmp_path):
@@ -160,6 +166,14 @@ def test_the_same_seed_gives_the_same_curve_and_another_one_another():
     pd.testing.assert_frame_equal(first.frame, again.frame)
     other = process_curve(bgnbd, PARAMS, SECTION.model_copy(update={"seed": 1}), customers=500)
     assert not other.frame.equals(first.frame)
+
+
+def test_every_fit_gets_its_curve_for_as_many_customers_as_are_judged(retention):
+    model = SimpleNamespace(simulate=bgnbd, label="BG/NBD")
+    fit = SimpleNamespace(process="bgnbd", model=model, flat=np.array([PARAMS]), unit_days=1)
+    (curve,) = retention_module.process_curves([fit], retention, SECTION)
+    assert (curve.process, curve.label) == ("bgnbd", "BG/NBD")
+    assert curve.customers == retention.total["judged"]
 
 
 def test_a_process_curve_is_saved_and_read_beyond_its_horizon(tmp_path):

@@ -123,9 +123,13 @@ class TestKaplanMeier:
         with pytest.raises(DataError, match="the column 'lost' is missing"):
             kaplan_meier(cells([1, 2], [True, True]).drop(columns="lost"), 0.9)
 
-    def test_nobody_to_judge_is_an_error(self):
-        with pytest.raises(DataError, match="watched long enough"):
-            kaplan_meier(cells([], []), 0.9)
+    def test_nobody_to_judge_is_an_empty_curve(self):
+        curve = kaplan_meier(cells([], []), 0.9)
+        assert curve.empty
+        assert list(curve.columns) == list(kaplan_meier(cells([1], [True]), 0.9).columns)
+        read = curve_at(curve, (0, 30))
+        assert read["survival"].isna().all()
+        assert list(read["at_risk"]) == [0, 0]
 
     def test_new_customers_add_exposure_and_no_losses(self):
         old = {f"old{i}": [0] + [20] * (i % 2) for i in range(10)}

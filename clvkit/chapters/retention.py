@@ -21,6 +21,12 @@ _NAMED_LINES = len(style.PALETTE)
 def answer(retention: Retention, section: RetentionSection) -> Sentence:
     """How many bought again in time, and how many were still buying later."""
     total, days = retention.total, retention.silence_days
+    if not total["judged"]:
+        return Sentence(
+            f"None of the {numbers.count(total['customers'])} customers has been watched for {days} days yet, the "
+            "silence after which a customer counts as lost: nothing can be said about retention. A shorter "
+            "retention.silence_days can be judged sooner."
+        )
     read = retention.at(section.ages_days, section.min_at_risk).dropna(subset="survival")
     start = retention.at((0,)).iloc[0]
     parts = [
@@ -48,11 +54,14 @@ def judged(retention: Retention) -> Table:
         lines.insert(0, earlier[columns].sum().to_frame().T.assign(label=f"{len(earlier)} earlier cohorts"))
     lines.append(total[columns].to_frame().T.assign(label="All"))
     frame = pd.concat(lines, ignore_index=True)
-    share = total["lost"] / total["judged"]
+    title = "No customer can be judged yet"
+    if total["judged"]:
+        share = numbers.percent(total["lost"] / total["judged"])
+        title = f"{share} of the customers who can be judged have been lost"
     return Table(
         "retention_judged",
         frame[["label", *columns]],
-        f"{numbers.percent(share)} of the customers who can be judged have been lost",
+        title,
         f"Customers by {retention.grain} of first purchase; lost: a silence of more than "
         f"{retention.silence_days} days, as of {numbers.date_words(retention.as_of)}.",
         formats=dict.fromkeys(columns, "count"),
@@ -199,12 +208,17 @@ def silences(retention: Retention, section: RetentionSection) -> Table:
     at_days = choices["at_days"].iloc[0]
     ours = choices[choices["silence_days"] == retention.silence_days].iloc[0]
     columns = ["silence_days", "judged", "repeat_share", "survival", "returned_share"]
+    title = f"No customer counts as lost after {retention.silence_days} days yet"
+    if ours["lost"]:
+        share = numbers.percent(ours["returned_share"], 0)
+        title = (
+            f"{share} of the customers counted as lost after {retention.silence_days} days bought again since"
+        )
     later = "Still buying" if pd.isna(at_days) else f"Still buying at day {int(at_days)}"
     return Table(
         "retention_silences",
         choices[columns],
-        f"{numbers.percent(ours['returned_share'], 0)} of the customers counted as lost after "
-        f"{retention.silence_days} days have bought again since",
+        title,
         f"The same customers judged by other lengths of silence, all cohorts together, as of "
         f"{numbers.date_words(retention.as_of)}.",
         formats={

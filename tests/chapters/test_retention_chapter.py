@@ -124,6 +124,20 @@ def test_without_enough_customers_the_chapter_says_so(ledger):
     assert table_html(chapter.judged(retention))
 
 
+def test_before_anybody_can_be_judged_the_chapter_says_so(ledger):
+    retention = measure_retention(ledger.purchases, SECTION, dt.date(1997, 5, 1))
+    assert retention.total["judged"] == 0
+    models = [ProcessCurve("made_up", "Made up", 180, 2357, 2, 0.9, pd.DataFrame(
+        {"day": np.arange(731), "survival": 0.5, "low": 0.4, "high": 0.6}))]  # fmt: skip
+    assert "nothing can be said about retention" in chapter.answer(retention, SECTION).text
+    assert chapter.judged(retention).title == "No customer can be judged yet"
+    assert svg(chapter.curve(retention, models, SECTION))
+    assert svg(chapter.by_cohort(retention, SECTION))
+    assert table_html(chapter.at_ages(retention, models, SECTION))
+    assert chapter.silences(retention, SECTION).title == "No customer counts as lost after 180 days yet"
+    assert [check.status for check in chapter.checks(retention, models, SECTION)] == ["pass", "info", "info"]
+
+
 def test_no_exhibit_names_a_customer(retention):
     for table in (
         chapter.judged(retention),
