@@ -8,6 +8,7 @@ import pandas as pd
 from clvkit import numbers
 from clvkit.chapters.drawing import label_ends
 from clvkit.checks import Check
+from clvkit.estimate import Estimate
 from clvkit.exhibits import Figure, Sentence, Table
 from clvkit.publish import style
 from clvkit.retention import ProcessCurve, Retention, RetentionSection
@@ -42,6 +43,20 @@ def answer(retention: Retention, section: RetentionSection) -> Sentence:
             + (f", {_interval(last, retention.interval)}." if np.isfinite(last["low"]) else ".")
         )
     return Sentence(" ".join(parts))
+
+
+def metrics(retention: Retention, section: RetentionSection) -> dict[str, Estimate]:
+    """The curve over all customers as headline figures: ``retention_day_0`` and so on."""
+    read = retention.at(section.ages_days, section.min_at_risk).dropna(subset="survival")
+    return {
+        f"retention_day_{row.day}": Estimate(
+            row.survival,
+            *(None if np.isnan(end) else end for end in (row.low, row.high)),
+            unit="share of customers",
+            interval=retention.interval,
+        )
+        for row in read.itertuples()
+    }
 
 
 def judged(retention: Retention) -> Table:

@@ -43,6 +43,13 @@ def test_the_answer_starts_with_those_who_came_again(retention):
     assert "nine times in ten between" in text
 
 
+def test_the_metrics_are_the_curve_where_enough_are_at_risk(retention):
+    metrics = chapter.metrics(retention, SECTION)
+    assert list(metrics) == [f"retention_day_{day}" for day in (0, 30, 90, 180, 270)]
+    assert metrics["retention_day_0"].value == retention.at((0,))["survival"].item()
+    assert all(metric.low < metric.value < metric.high for metric in metrics.values())
+
+
 def test_counts_add_up(retention):
     frame = chapter.judged(retention).frame
     total, cohorts = frame.iloc[-1], frame.iloc[:-1]
