@@ -164,15 +164,18 @@ def valuation(
     if terms.annual_discount_rate > 0:
         estimates["customer_equity_lifetime"] = looks[-1]
     counts, money = simulate_outcomes(fit, spend, purchases, amounts, customers, terms, minor_per_unit, seed)
-    estimates["customer_equity_outcome"] = Estimate.from_draws(
-        money, kind="outcome", mle=looks[headline].mle, **make
-    )
-    estimates["purchases_outcome"] = Estimate.from_draws(
-        counts, kind="outcome", mle=plug[0].purchases.sum(), interval=section.interval, unit="purchases"
-    )
+    estimates["customer_equity_outcome"] = with_noise(looks[headline], money)
+    estimates["purchases_outcome"] = with_noise(estimates["purchases_expected"], counts)
     weights = wider_prior_weights(fit, purchases) * wider_prior_weights(spend, amounts)
     wider = float(np.average(paths[headline], weights=weights)) if len(purchases) > 1 else None
     return Valuation(fit.process, number, currency, terms, section.interval, estimates, groups, path, wider)
+
+
+def with_noise(expected: Estimate, simulated: np.ndarray) -> Estimate:
+    """The outcome beside an expected value: the same mean, with the range of simulated outcomes (draws,)."""
+    tail = (1 - expected.interval) / 2
+    low, high = np.quantile(simulated, [tail, 1 - tail])
+    return replace(expected, low=float(low), high=float(high), kind="outcome")
 
 
 def wider_prior_weights(fit: "Fit", draws: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from clvkit import numbers, processes
+from clvkit.chapters.drawing import label_ends
 from clvkit.exhibits import Figure, Sentence, Table
 from clvkit.publish import style
 from clvkit.valuation import frequency_class
@@ -128,8 +129,8 @@ def histogram(fit: "Fit", frame: pd.DataFrame, chi_square: float) -> Figure:
         axes.set_xticks(places, labels)
         axes.set_xlabel("repeat purchases up to the as-of date")
         style.thousands_axis(axes.yaxis)
-        style.label(axes, -0.2, frame["actual"].iloc[0], "customers", dx=-2, dy=7, ha="center")
-        style.label(axes, 0.2, frame["expected"].iloc[0], "model", dx=4, dy=7, ha="left")
+        style.label(axes, -0.2, frame["actual"].iloc[0], "counted", dx=-2, dy=7, ha="center")
+        style.label(axes, 0.4, frame["expected"].iloc[0], "model", dx=4, dy=0)
     return Figure(
         "frequency_histogram",
         drawing,
@@ -159,8 +160,11 @@ def tracking(
             panel.set_xlabel("week since the first purchase of all")
             panel.set_ylim(bottom=0)
             style.thousands_axis(panel.yaxis)
-        style.label(axes[1], last["week"], last["actual_cumulative"], "customers", dx=-60, dy=10)
-        style.label(axes[1], last["week"], last["expected_cumulative"], "model", dx=-40, dy=-14)
+        ends = [
+            (last["actual_cumulative"], "counted", style.INK),
+            (last["expected_cumulative"], "model", style.MUTED),
+        ]
+        label_ends(axes[1], ends, last["week"])
     size = numbers.percent(abs(gap))
     said = f"{size} more" if gap > 0.0005 else f"{size} fewer" if gap < -0.0005 else "just as many"
     return Figure(
@@ -180,9 +184,9 @@ def tracking(
 
 def conditional(fit: "Fit", frame: pd.DataFrame, horizon_words: str) -> Figure:
     """Expected purchases by how often and how recently somebody bought."""
-    bands = list(dict.fromkeys(frame["recency_band"]))
-    classes = list(dict.fromkeys(frame["frequency_class"]))
-    with style.canvas(height=3.0) as (drawing, axes):
+    bands, classes = (list(frame[name].cat.categories) for name in ("recency_band", "frequency_class"))
+    ends = []
+    with style.canvas(height=3.3) as (drawing, axes):
         for band, colour in zip(bands, style.PALETTE, strict=False):
             rows = frame[frame["recency_band"] == band].set_index("frequency_class").reindex(classes)
             axes.plot(
@@ -190,11 +194,11 @@ def conditional(fit: "Fit", frame: pd.DataFrame, horizon_words: str) -> Figure:
             )
             known = rows["expected"].last_valid_index()
             if known is not None:
-                style.label(axes, classes.index(known), rows.loc[known, "expected"], band, color=colour)
-        axes.set_xticks(range(len(classes)), classes)
-        axes.set_xlim(right=len(classes) - 0.2)
+                ends.append((rows.loc[known, "expected"], band, colour))
+        axes.set_xticks(range(len(classes)), [label.replace(" repeat", "\nrepeat", 1) for label in classes])
+        axes.set_xlim(right=len(classes) - 0.9)
         axes.set_ylim(bottom=0)
-        axes.set_xlabel("")
+        label_ends(axes, ends, len(classes) - 0.9)
     best = frame.loc[frame["expected"].idxmax()]
     return Figure(
         "conditional_expectations",

@@ -7,9 +7,10 @@ from clvkit import numbers, processes
 from clvkit.chapters.value import horizon_words, months_of, value_by_holder
 from clvkit.drivers import DRIVERS
 from clvkit.exhibits import Exhibit, Facts, Headline
+from clvkit.verdict import adjusted_range
 
 if TYPE_CHECKING:
-    from clvkit.backtest import Backtest, Backtests
+    from clvkit.backtest_results import Backtest, Backtests
     from clvkit.ledger import Ledger
     from clvkit.sensitivity import Sensitivity
     from clvkit.study import Study
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
 def page_one(run: "Workbench") -> list[Exhibit]:
     """Everything page one shows, in order; without a value where the data do not carry one."""
     ledger, cells = run.ledger(), run.cells()
-    lacking = [check for check in run.sufficiency() if check.stops]
     first = covered_days(run.study.as_of, cells)
-    if lacking:
+    if not run.carries_value():
+        lacking = [check for check in run.sufficiency() if check.stops]
         missing = " ".join(f"{check.message} {check.recommendation}" for check in lacking)
         return [
             Headline(
@@ -63,19 +64,22 @@ def headline(valuation: "Valuation", backtests: "Backtests") -> Headline:
     if equity.low is not None and equity.high > equity.low:
         ends = _ends(equity.low, equity.high, equity.value)
         sentence += f", {numbers.interval_words(*ends, valuation.interval)}"
-    latest = backtests.headline(valuation.process)
+    latest = backtests.latest
     if latest is None:
         return Headline(f"{sentence}; how the model would have done earlier was not tried.")
     sentence += f"; used {_span(latest.horizon_days)} earlier, the model {missed(latest)}"
-    if not latest.covered:
-        low, high = _ends(*backtests.adjusted_range(equity, valuation.process), equity.value)
+    if latest.missed:
+        wide = adjusted_range(equity, backtests.champion)
+        low, high = _ends(wide.low, wide.high, equity.value)
         sentence += f" (range with that: {low} to {high})"
     return Headline(f"{sentence}.")
 
 
 def missed(backtest: "Backtest") -> str:
     """What a back-test's miss was: ``forecast 12.9 % too little``."""
-    share = backtest.bias
+    share = backtest.accuracy.bias
+    if share is None:
+        return "forecast purchases, and none came"
     if abs(share) < 0.0005:
         return "forecast the purchases that came"
     return f"forecast {numbers.percent(abs(share))} too {'little' if share < 0 else 'much'}"
@@ -154,16 +158,17 @@ def drivers(sensitivity: "Sensitivity") -> str:
 
 def advice(backtests: "Backtests", valuation: "Valuation") -> str:
     """What to do with the number, given how the model did before."""
-    latest = backtests.headline(valuation.process)
+    latest = backtests.latest
     if latest is None:
         return "Give the study an earlier date in `backtest.origins` before relying on the number."
-    if latest.verdict == "poor":
+    verdict = latest.verdict.level
+    if verdict == "poor":
         return (
             "The verdict on the model is **poor**: use the order of customers and the shares, and the wider range for the "
             "total; do not plan on the narrow one. Find what changed since the back-test before the next quarter."
         )
     return (
-        f"The verdict on the model is **{latest.verdict}**. Plan with the range, spend on a customer at most what its "
+        f"The verdict on the model is **{verdict}**. Plan with the range, spend on a customer at most what its "
         "class is worth, and compare the next report with this one."
     )
 

@@ -22,7 +22,6 @@ METRICS = {
     "customer_equity": "Customer equity",
     "customer_equity_outcome": "Customer equity, with the luck of single purchases",
     "customer_equity_lifetime": "Customer equity, without end",
-    "clv_mean": "Mean value of a customer",
     "customers_alive": "Customers still alive",
     "purchases_expected": "Purchases",
     "purchases_outcome": "Purchases, with the luck of single purchases",
@@ -267,25 +266,37 @@ def prior_effect(valuation: "Valuation") -> Sentence:
 
 
 def rate_card(valuation: "Valuation", study: "Study") -> Table:
-    """What turns purchases into value: each assumption with its unit and where the study states it."""
-    terms, section = valuation.terms, study.value
+    """What turns purchases into value: each assumption with its unit and its meaning."""
+    terms = valuation.terms
+    months = numbers.number(study.value.horizon_months, 0)
     rows = [
-        ("Margin", f"{numbers.rate(terms.margin).removesuffix(' a year')} of revenue", "assumed, before tax, constant",
-         study.where("value.margin")),
-        ("Discount rate", numbers.rate(terms.annual_discount_rate), "assumed, nominal, before tax, effective a year",
-         study.where("value.annual_discount_rate")),
-        ("Compounding", f"ln(1 + {numbers.percent(terms.annual_discount_rate, 1)}) continuously",
-         "each purchase from the moment it is expected; nothing is booked at period ends", ""),
-        ("Horizon", f"{numbers.number(section.horizon_months, 0)} months", "from the as-of date",
-         study.where("value.horizon_months")),
-        ("Attrition", "in P(alive) and the process", "never in the discount rate as well", ""),
-        ("Year", f"{numbers.number(terms.days_per_year, 2)} days", "converts annual rates and the horizon",
-         study.where("days_per_year")),
-    ]  # fmt: skip
+        (
+            "Margin",
+            f"{numbers.rate(terms.margin).removesuffix(' a year')} of revenue",
+            "assumed; before tax, constant",
+        ),
+        (
+            "Discount rate",
+            numbers.rate(terms.annual_discount_rate),
+            "assumed; nominal, before tax, effective a year",
+        ),
+        (
+            "Timing",
+            "continuous",
+            "a purchase is discounted from the moment it is expected, not from a period's end",
+        ),
+        ("Horizon", f"{months} months", "from the as-of date"),
+        (
+            "Attrition",
+            "in the process",
+            "in P(alive) and expected purchases, never in the discount rate as well",
+        ),
+        ("Year", f"{numbers.number(terms.days_per_year, 2)} days", "converts annual rates and the horizon"),
+    ]
     return Table(
         "rate_card",
-        pd.DataFrame(rows, columns=["what", "value", "means", "where"]),
+        pd.DataFrame(rows, columns=["what", "value", "means"]),
         "Margin and discount rate are assumptions, and the value is proportional to the margin",
-        "What turns expected purchases into money, and where the study states it.",
-        labels={"what": "Assumption", "value": "Value", "means": "What it means", "where": "Stated in"},
+        "What turns expected purchases into money. The audit file lists every parameter and where it was given.",
+        labels={"what": "Assumption", "value": "Value", "means": "What it means"},
     )
