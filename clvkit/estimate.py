@@ -35,13 +35,16 @@ class Estimate:
         kind: Kind = "expected",
         unit: str = "",
     ) -> "Estimate":
-        """Summarise draws of a total; quantiles are of the total, never sums of quantiles."""
+        """Summarise draws of a total; quantiles are of the total, never sums of quantiles.
+
+        A single draw is an estimate without a posterior, and has no interval.
+        """
         tail = (1 - interval) / 2
-        low, high = np.quantile(draws, [tail, 1 - tail])
+        low, high = np.quantile(draws, [tail, 1 - tail]).tolist() if np.size(draws) > 1 else (None, None)
         return cls(
             float(np.mean(draws)),
-            float(low),
-            float(high),
+            low,
+            high,
             None if mle is None else float(mle),
             kind,
             unit,

@@ -163,7 +163,12 @@ def valuation(
     }
     if terms.annual_discount_rate > 0:
         estimates["customer_equity_lifetime"] = looks[-1]
-    counts, money = simulate_outcomes(fit, spend, purchases, amounts, customers, terms, minor_per_unit, seed)
+    often = np.resize(
+        np.arange(len(purchases)), section.posterior_draws
+    )  # luck is simulated without a posterior too
+    counts, money = simulate_outcomes(
+        fit, spend, purchases[often], amounts[often], customers, terms, minor_per_unit, seed
+    )
     estimates["customer_equity_outcome"] = with_noise(looks[headline], money)
     estimates["purchases_outcome"] = with_noise(estimates["purchases_expected"], counts)
     weights = wider_prior_weights(fit, purchases) * wider_prior_weights(spend, amounts)
@@ -193,6 +198,8 @@ def _group_table(names, codes, n, drawn: Totals, plug: Totals, interval: float) 
 
     tail = (1 - interval) / 2
     low, high = np.quantile(drawn.value, [tail, 1 - tail], axis=0)
+    if len(drawn.value) == 1:  # no posterior, no interval
+        low = high = np.full(drawn.value.shape[1], np.nan)
     value = drawn.value.mean(axis=0)
     return pd.DataFrame({
         "group": [str(name) for name in names],

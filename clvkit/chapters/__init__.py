@@ -1,0 +1,1 @@
+"""The words, tables and figures of each notebook, one file a chapter."""
