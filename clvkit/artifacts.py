@@ -141,6 +141,28 @@ def _load_sensitivity(folder: Path) -> Any:
     return Sensitivity.load(folder)
 
 
+def _make_backtests(bench: "Workbench") -> Any:
+    from clvkit.backtest import back_test
+
+    study, ledger = bench.study, bench.ledger()
+    return back_test(
+        ledger.purchases,
+        study.backtest,
+        study.models,
+        as_of=study.as_of,
+        currency=study.currency,
+        minor_per_unit=10**ledger.minor_digits,
+        silence_days=study.retention.silence_days,
+        days_per_year=study.days_per_year,
+    )
+
+
+def _load_backtests(folder: Path) -> Any:
+    from clvkit.backtest_results import Backtests
+
+    return Backtests.load(folder)
+
+
 def save_frame(frame: "pd.DataFrame", folder: Path) -> None:
     """Keep a table as Parquet."""
     frame.to_parquet(folder / "table.parquet", index=False)
@@ -194,8 +216,31 @@ def _sensitivity_settings(study: "Study", arguments: Mapping[str, Any]) -> dict:
     return _value_settings(study, arguments) | {"sensitivity": moved}
 
 
+def _backtest_settings(study: "Study", _: Mapping[str, Any]) -> dict:
+    """All but the thresholds: a new threshold judges anew, and fits nothing."""
+    from clvkit.backtest import THRESHOLDS
+
+    return {
+        "backtest": study.backtest.model_dump(mode="json", exclude=THRESHOLDS),
+        "models": study.models.model_dump(mode="json"),
+        "silence_days": study.retention.silence_days,
+        "days_per_year": study.days_per_year,
+        "as_of": study.as_of.isoformat(),
+        "currency": study.currency,
+    }
+
+
 _FITTING = ("clvkit.processes", "clvkit.fitting", "clvkit.fit", "clvkit.optimum", "clvkit.sampling")
 _VALUING = (*_FITTING, "clvkit.value", "clvkit.valuation", "clvkit.outcomes", "clvkit.estimate")
+_TRYING = (
+    "clvkit.accuracy",
+    "clvkit.backtest",
+    "clvkit.backtest_origin",
+    "clvkit.backtest_results",
+    "clvkit.baselines",
+    "clvkit.customers",
+    "clvkit.forecast",
+)
 _MATHS = ("numpy", "scipy", "numba", "nutpie")
 
 _ENGINE = ("ibis-framework", "duckdb", "pandas")
@@ -271,6 +316,15 @@ KINDS: dict[str, Kind] = {
         needs=("cells", "score_cells", "spend"),
         rooms=_VALUING,
         libraries=_MATHS,
+    ),
+    "backtests": Kind(
+        _make_backtests,
+        lambda tried, folder: tried.save(folder),
+        _load_backtests,
+        _backtest_settings,
+        needs=("ledger",),
+        rooms=(*_VALUING, *_TRYING),
+        libraries=(*_MATHS, *_ENGINE),
     ),
     "sensitivity": Kind(
         _make_sensitivity,

@@ -4,6 +4,7 @@ Expected values leave out the luck of single purchases; an outcome interval has 
 customer's future once for each posterior draw.
 """
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -69,4 +70,70 @@ def simulate_counts(
     for d, parameters in enumerate(draws):
         rng = np.random.default_rng([seed, d])
         out[d] = fit.model.simulate_future(parameters, x, t_x, T, horizon_days / unit, rng).counts(len(cells))
+    return out
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """What all customers might do within a horizon, one line per posterior draw.
+
+    Attributes
+    ----------
+    transactions, value : (draws,) purchases, and their undiscounted amounts in major units.
+    buyers : (draws,) customers who buy at least once.
+    groups : per grouping, (draws, groups) purchases.
+    path : (draws, steps) purchases up to each step.
+    """
+
+    transactions: np.ndarray
+    value: np.ndarray
+    buyers: np.ndarray
+    groups: list[np.ndarray]
+    path: np.ndarray
+
+
+def simulate_period(
+    fit: "Fit",
+    spend: "Fit",
+    draws: tuple[np.ndarray, np.ndarray],
+    customers: "pd.DataFrame",
+    steps_days: np.ndarray,
+    groupings: list[np.ndarray],
+    minor_per_unit: float,
+    seed: int,
+) -> Simulated:
+    """Simulate the purchases and amounts of all customers up to the last of ``steps_days``.
+
+    Parameters
+    ----------
+    draws : (draws, k) and (draws, 3) parameters, row by row; see `clvkit.value.pair`.
+    customers : rows of ``frequency, recency_days, T_days, spend_minor`` with their count ``n``.
+    steps_days : (steps,) ascending; the last is the horizon.
+    groupings : each (rows,) whole numbers from 0, the group that every row belongs to.
+    """
+    unit, each = fit.unit_days, customers["n"].to_numpy()
+    x = np.repeat(customers["frequency"].to_numpy(np.int64), each)
+    t_x, T = (np.repeat(customers[name].to_numpy() / unit, each) for name in ("recency_days", "T_days"))
+    spent = np.repeat(np.maximum(customers["spend_minor"].to_numpy(), 0) / minor_per_unit, each)
+    members = [np.repeat(group, each) for group in groupings]
+    steps, rows = np.asarray(steps_days) / unit, len(draws[0])
+    out = Simulated(
+        np.empty(rows),
+        np.empty(rows),
+        np.empty(rows),
+        [np.empty((rows, int(group.max()) + 1)) for group in groupings],
+        np.empty((rows, len(steps))),
+    )
+    for d, (parameters, amount) in enumerate(zip(*draws, strict=True)):
+        rng = np.random.default_rng([seed, d])
+        drawn = fit.model.simulate_future(parameters, x, t_x, T, float(steps[-1]), rng)
+        rate = spend.model.draw_mean_rate(amount, x, spent, rng)
+        out.transactions[d] = drawn.customer.size
+        out.value[d] = np.sum(rng.gamma(amount[0], 1.0, drawn.customer.size) / rate[drawn.customer])
+        out.buyers[d] = np.unique(drawn.customer).size
+        out.path[d] = np.cumsum(
+            np.bincount(np.searchsorted(steps, drawn.time), minlength=len(steps))[: len(steps)]
+        )
+        for group, member in zip(out.groups, members, strict=True):
+            group[d] = np.bincount(member[drawn.customer], minlength=group.shape[1])
     return out

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from ibis.expr.types import Table as IbisTable
 
+    from clvkit.backtest_results import Backtests
     from clvkit.checks import Check
     from clvkit.fit import Fit
     from clvkit.sensitivity import Sensitivity
@@ -113,6 +114,10 @@ class Workbench(Recorder):
     def scores(self) -> "pd.DataFrame":
         """P(alive), expected purchases and value of one customer of each kind, with intervals."""
         return self.get("scores")
+
+    def backtests(self) -> "Backtests":
+        """Every process tried from the study's earlier dates, with verdicts by the study's thresholds."""
+        return self.get("backtests").judged(self.study.backtest)
 
     def sensitivity(self) -> "Sensitivity":
         """What a change in each driver, alone and from the as-of date on, does to customer equity."""

@@ -1,0 +1,173 @@
+"""One origin of a back-test: fit on what was known then, forecast, and compare with what happened."""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clvkit import customers
+from clvkit.accuracy import accuracy, by_group, share
+from clvkit.backtest_results import Backtest
+from clvkit.baselines import RULES, Baseline, Span, known_customers, lead
+from clvkit.errors import FitError
+from clvkit.fitting import fit_process, fit_spend
+from clvkit.forecast import STEP_DAYS, Forecast, forecast, steps_to
+from clvkit.valuation import frequency_class
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+    import pandas as pd
+
+    from clvkit.backtest import BacktestSection
+    from clvkit.fitting import ModelsSection
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all origins and processes of a back-test share."""
+
+    section: "BacktestSection"
+    models: "ModelsSection"
+    currency: str
+    minor_per_unit: float
+    hiatus_days: int
+    days_per_year: float
+
+
+def from_origin(purchases: "ir.Table", origin: date, horizon_days: int, setting: Setting) -> list[Backtest]:
+    """Try all processes of a study from one origin; see `clvkit.backtest.back_test`."""
+    section, models = setting.section, setting.models
+    summary = customers.customer_summary(purchases, origin)
+    cells = customers.cells(summary)
+    if cells.empty:
+        raise FitError("no customer had bought yet", fix="choose a later origin")
+    spend = fit_spend(customers.spend_cells(summary), models, setting.minor_per_unit)
+    history_days = int(cells["T_days"].max()) + 1
+    span = Span(horizon_days, min(horizon_days, history_days), setting.hiatus_days)
+    end = origin + timedelta(days=horizon_days)
+    rows = known_customers(purchases, origin, end, span.window_days)
+    n = rows["n"].to_numpy(float)
+    actual = {
+        "transactions": int(n @ rows["n_holdout"]),
+        "value": float(rows["holdout_minor"].sum() / setting.minor_per_unit),
+        "buyers": int(n @ (rows["n_holdout"] > 0)),
+    }
+    known, newcomers = int(n.sum()), _newcomers(purchases, origin, end)
+    daily = customers.daily_purchases(purchases, origin)
+    classes = {"frequency_class": frequency_class(rows["frequency"])} | _segments(rows)
+    made = []
+    for name in models.processes:
+        fit = fit_process(name, cells, models, days_per_year=setting.days_per_year)
+        seen = forecast(
+            fit,
+            spend,
+            rows,
+            horizon_days,
+            classes,
+            draws=section.posterior_draws,
+            interval=section.interval,
+            currency=setting.currency,
+            minor_per_unit=setting.minor_per_unit,
+            seed=models.sampler.seed,
+        )
+        predicted = {"transactions": seen.transactions, "value": seen.value}
+        bought, by = rows["n_holdout"].to_numpy(float), classes["frequency_class"]
+        made.append(
+            Backtest(
+                origin=origin,
+                process=name,
+                span=span,
+                customers=known,
+                new_customers=newcomers,
+                fit=fit,
+                spend=spend,
+                actual=actual,
+                predicted=predicted if seen.buyers is None else predicted | {"buyers": seen.buyers},
+                accuracy=accuracy(bought, seen.each, n, by),
+                at_mle=accuracy(bought, seen.each_mle, n, by),
+                coverage=seen.coverage,
+                coverage_expected=seen.coverage_expected,
+                baselines=_baselines(rows, seen.each, span, setting),
+                tables=_tables(rows, seen, daily, origin, horizon_days),
+            )
+        )
+    return made
+
+
+def track(daily: "pd.DataFrame", origin: date, horizon_days: int, seen: Forecast) -> "pd.DataFrame":
+    """Cumulative repeat purchases by week, before and after the origin, of customers known at it.
+
+    Returns ``days`` (since the origin), ``day``, ``actual``, and ``predicted, low, high`` from the origin on, all
+    counted from the first day of the data, so that the curves continue the history.
+    """
+    import pandas as pd
+
+    at, steps = pd.Timestamp(origin), steps_to(horizon_days)
+    begun = int((at - daily["day"].iloc[0]).days)
+    days = np.concatenate([np.arange(0, -begun - 1, -STEP_DAYS)[::-1], steps])
+    cumulative = daily.set_index("day")["repeat"].cumsum()
+    moments = at + pd.to_timedelta(days, unit="D")
+    actual = cumulative.reindex(moments, method="ffill").fillna(0).to_numpy()
+    blank = np.full(len(days) - len(steps) - 1, np.nan)
+    known = actual[len(blank)]
+
+    def continued(path: np.ndarray) -> np.ndarray:
+        return np.concatenate([blank, [known], known + path])
+
+    low, high = seen.path_range
+    return pd.DataFrame(
+        {
+            "days": days,
+            "day": moments,
+            "actual": actual,
+            "predicted": continued(seen.path),
+            "low": continued(low),
+            "high": continued(high),
+        }
+    )
+
+
+def _tables(rows, seen: Forecast, daily, origin: date, horizon_days: int) -> "dict[str, pd.DataFrame]":
+    n, bought = rows["n"].to_numpy(float), rows["n_holdout"].to_numpy(float)
+    tables = {
+        name: by_group(scheme, n, bought, seen.each, tuple(seen.ranges[name]))
+        for name, scheme in seen.schemes.items()
+    }
+    return tables | {"tracking": track(daily, origin, horizon_days, seen)}
+
+
+def _baselines(rows: "pd.DataFrame", each: np.ndarray, span: Span, setting: Setting) -> dict[str, Baseline]:
+    """What the simple rules that the study names would have forecast for the same customers."""
+    n, bought = rows["n"].to_numpy(float), rows["n_holdout"].to_numpy(float)
+    classes, revenue = frequency_class(rows["frequency"]), rows["holdout_minor"].sum()
+    error, made = each - bought, {}
+    for name in setting.section.baselines:
+        purchases, amounts = RULES[name].forecast(rows, span)
+        off = purchases - bought
+        made[name] = Baseline(
+            name,
+            float(n @ amounts / setting.minor_per_unit),
+            share(n @ amounts - revenue, revenue),
+            accuracy(bought, purchases, n, classes),
+            lead(np.abs(off), np.abs(error), n, setting.section.interval),
+            lead(off**2, error**2, n, setting.section.interval),
+        )
+    return made
+
+
+def _segments(rows: "pd.DataFrame") -> "dict[str, pd.Categorical]":
+    """The study's own segments, where it has more than one."""
+    import pandas as pd
+
+    named = rows["segment"].fillna("not named").astype(str)
+    return {"segment": pd.Categorical(named)} if named.nunique() > 1 else {}
+
+
+def _newcomers(purchases: "ir.Table", origin: date, end: date) -> int:
+    """Customers who first bought after the origin: nobody could forecast them from it."""
+    import ibis
+
+    begun = purchases.group_by("customer").agg(first_day=purchases.day.min())
+    late = (begun.first_day > ibis.date(origin)) & (begun.first_day <= ibis.date(end))
+    return int(begun.filter(late).count().execute())
