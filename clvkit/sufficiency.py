@@ -102,8 +102,8 @@ def _repeaters(customers: int, repeaters: int, section: SufficiencySection) -> C
         message = f"{who} bought on a second day; a value needs at least {need:,} customers who came back."
         advice = (
             "Check that ledger.columns.customer names the customer and not the order or the session: an id "
-            "that is new with each purchase looks exactly like this. If it is right, wait for repeat purchases; "
-            "there is nothing yet to learn return from."
+            "that is new with each purchase looks exactly like this. If it is right, wait for repeat "
+            "purchases; there is nothing yet to learn return from."
         )
     else:
         verb = "customer has" if repeaters == 1 else "customers have"

@@ -74,6 +74,7 @@ def build_ledger(
             place=section.path,
             fix="check that every file is complete; export damaged ones again",
         ) from error
+    _drop(con, "lines", "joined", "absorbed")
     copies = con.create_table("copies", duplicates(typed))
     if section.duplicate_lines == "drop":
         typed = _exclude(typed, copies)
@@ -88,7 +89,7 @@ def build_ledger(
     quarantine = _quarantine_sample(rows)
     facts = _facts(source, con.table("typed"), rows, bought, copies, quarantine, section, currency, digits)
     _refuse_useless(facts, rows, quarantine, section, as_of, files[0].format == "csv")
-    _drop(con, "lines", "joined", "absorbed", "typed", "copies", "bought", "names")
+    _drop(con, "typed", "copies", "bought", "names")
     inputs = [fingerprint(f) | {"rows": n} for f, n in zip(files, source.rows_in, strict=True)]
     return Ledger(
         rows,
@@ -191,8 +192,8 @@ def _refuse_useless(
         place = "line" if csv else "row"
         shown = f", such as {first['value']!r}" if first["value"] else ""
         raise DataError(
-            f"not one of {count(facts.rows_in, 'row')} can be used; "
-            f"in {facts.reasons[worst]:,}: {WORDS[worst]}{shown}",
+            f"none of the source's rows ({facts.rows_in:,}) can be used; the most common reason "
+            f"({count(facts.reasons[worst], 'row')}): {WORDS[worst]}{shown}",
             place=f"{first['file']}: {place} {first['row']}",
             fix=hint(worst, facts.reason_values[worst], section),
         )
@@ -205,8 +206,8 @@ def _refuse_useless(
             fix="use a later as-of date",
         )
     raise DataError(
-        f"not one of {count(facts.rows_in, 'row')} is a purchase: {facts.rows['excluded']:,} are excluded "
-        f"by policy and {facts.rows['quarantined']:,} are in quarantine",
+        f"none of the source's rows ({facts.rows_in:,}) is a purchase: excluded by policy "
+        f"{facts.rows['excluded']:,}, in quarantine {facts.rows['quarantined']:,}",
         place=section.path,
         fix="look at ledger.zero_amounts, ledger.negative_amounts and ledger.columns.amount",
     )

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 
 from clvkit.checks import Check
 from clvkit.ledger.reasons import STATES, WORDS, hint
@@ -93,8 +93,9 @@ def _money_balances(f: Facts) -> Check:
         "ledger.money_balances",
         "Every amount is accounted for",
         "pass" if good else "fail",
-        f"Readable amounts add up to {f.money(f.amount_in)} in the source and to {f.money(by_state)} over the "
-        f"five states; purchases hold {f.money(f.purchase_amount)} of {f.money(kept)} used and merged{unread}.",
+        f"Readable amounts add up to {f.money(f.amount_in)} in the source and to {f.money(by_state)} "
+        f"over the five states; purchases hold {f.money(f.purchase_amount)} of {f.money(kept)} "
+        f"used and merged{unread}.",
         value=gap / 10**f.minor_digits,
         threshold=0,
         unit=f.currency,
@@ -106,7 +107,7 @@ def _money_balances(f: Facts) -> Check:
 def _controls(f: Facts, section: LedgerSection) -> list[Check]:
     checks = []
     if section.control_total is not None:
-        declared = int((section.control_total * 10**f.minor_digits).to_integral_value())
+        declared = int((section.control_total * 10**f.minor_digits).to_integral_value(ROUND_HALF_UP))
         gap = f.amount_in - declared
         words = (
             "which agrees with" if not gap else f"{f.money(abs(gap))} {'more' if gap > 0 else 'less'} than"
@@ -206,7 +207,7 @@ def _quarantine(f: Facts, section: LedgerSection) -> Check:
         why = "; ".join(
             f"{n:,}: {WORDS[r]}" for r, n in sorted(f.reasons.items(), key=lambda i: (-i[1], i[0]))
         )
-        message = f"{held:,} of {count(f.rows_in, 'row')} ({share:.2%}) are in quarantine ({why})."
+        message = f"{held:,} of {count(f.rows_in, 'row')} ({share:.2%}) {'is' if held == 1 else 'are'} in quarantine ({why})."
     worst = max(f.reasons, key=lambda r: (f.reasons[r], r), default="")
     advice = hint(worst, f.reason_values.get(worst, []), section) if held else ""
     return _check(

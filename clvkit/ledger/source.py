@@ -22,6 +22,7 @@ from clvkit.ledger.section import LedgerSection
 from clvkit.ledger.split import fields, is_record, is_simple, mend, unquote
 from clvkit.ledger.text import line_batches
 
+LINES_LOOKED_AT = 1000
 ROLES = ("customer", "date", "amount", "line_id", "segment")
 
 
@@ -99,6 +100,7 @@ def _load_lines(
             names = _header(batch["line"][0].as_py(), section, file)
             columns, width = find_columns(names, section, file.name), len(names)
             batch = batch.slice(1) if section.header else batch
+            _refuse_junk(batch["line"].slice(0, LINES_LOOKED_AT).to_pylist(), width, section, file)
         if not len(batch):
             continue
         con.con.register("batch", pa.Table.from_batches([batch]))
@@ -113,6 +115,23 @@ def _load_lines(
             fix="check that the export finished, or take the file out of ledger.path",
         )
     return width, columns, count, last_row
+
+
+def _refuse_junk(lines: list[str], width: int, section: LedgerSection, file: SourceFile) -> None:
+    """Stop at once where a long file is no table behind its header, instead of quarantining all of it."""
+    if len(lines) < LINES_LOOKED_AT:
+        return
+    try:
+        if any(len(record) == width for record in csv.reader(lines, delimiter=section.delimiter)):
+            return
+    except csv.Error:
+        return  # a quote that never closes: the rows behind it are judged one by one
+    raise DataError(
+        f"none of the first {len(lines):,} rows of {file.name} has the {width} columns of its header; "
+        f"the first is {lines[0][:80]!r}",
+        place=f"{file.name}: line 2",
+        fix="check ledger.delimiter, and that the file is the table you mean",
+    )
 
 
 def _header(line: str, section: LedgerSection, file: SourceFile) -> list[str]:

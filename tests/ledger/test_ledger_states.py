@@ -1,0 +1,187 @@
+"""Every source row ends in one state, by the rule or policy that says so."""
+
+from datetime import date
+
+import pytest
+from ledger_reading import bought, check, states
+
+Q = "quarantined"
+
+
+@pytest.mark.parametrize(
+    "row, state, reason",
+    [
+        ("c1,2024-01-05,10.00", "used", None),
+        ("c1,2024-07-01,10.00", "later", "after_as_of"),
+        ("c1,2024-06-30,10.00", "used", None),
+        ("c1,2024-07-31,10.00", "later", "after_as_of"),
+        ("c1,2024-08-01,10.00", Q, "date_after_extract"),
+        ("c1,2024-01-05,0", "used", None),
+        ("c1,2024-01-05,-3.10", "excluded", "amount_negative"),
+        (",2024-01-05,10.00", Q, "customer_missing"),
+        ("  ,2024-01-05,10.00", Q, "customer_missing"),
+        ("NULL,2024-01-05,10.00", Q, "customer_missing"),
+        ("c1,,10.00", Q, "date_missing"),
+        ("c1,yesterday,10.00", Q, "date_unreadable"),
+        ("c1,2024-02-30,10.00", Q, "date_unreadable"),
+        ("c1,infinity,10.00", Q, "date_unreadable"),
+        ("c1,1900-01-01,10.00", Q, "date_before_earliest"),
+        ("c1,0024-01-01,10.00", Q, "date_before_earliest"),
+        ("c1,2024-01-05,", Q, "amount_missing"),
+        ("c1,2024-01-05,nan", Q, "amount_missing"),
+        ("c1,2024-01-05,ten", Q, "amount_unreadable"),
+        ("c1,2024-01-05,$10.00", Q, "amount_unreadable"),
+        ("c1,2024-01-05,1_000", Q, "amount_unreadable"),
+        ("c1,2024-01-05,inf", Q, "amount_unreadable"),
+        ("c1,2024-01-05,1e300", Q, "amount_out_of_range"),
+        ("c1,2024-01-05,1000000000000", Q, "amount_out_of_range"),
+        ("c1,2024-01-05,999999999999.99", "used", None),
+        ("c1,2024-01-05", Q, "row_unparseable"),
+        ("c1,2024-01-05,10,00", Q, "row_unparseable"),
+        ('c1,2024-01-05,"10.00', Q, "row_unparseable"),
+        ('c1,"2024-01-05"x,10.00', Q, "row_unparseable"),
+        ("   ", Q, "row_unparseable"),
+    ],
+)
+def test_one_row(ledger_of, row, state, reason):
+    ledger = ledger_of(f"c0,2024-01-01,1\n{row}\nc9,2024-01-01,1\n")
+    assert states(ledger) == {2: ("used", None), 3: (state, reason), 4: ("used", None)}
+    assert check(ledger, "ledger.rows_balance").status == "pass"
+    assert check(ledger, "ledger.money_balances").status == "pass"
+
+
+def test_rows_of_one_day_are_merged_into_the_first(ledger_of):
+    ledger = ledger_of("c1,2024-01-05,10.00\nc2,2024-01-05,1\nc1,2024-01-05,0.55\nc1,2024-01-06,2\n")
+    assert states(ledger) == {
+        2: ("used", None),
+        3: ("used", None),
+        4: ("merged", "same_day"),
+        5: ("used", None),
+    }
+    assert bought(ledger) == [
+        ("c1", "2024-01-05", 1055, 2),
+        ("c1", "2024-01-06", 200, 1),
+        ("c2", "2024-01-05", 100, 1),
+    ]
+    assert ledger.totals == {
+        "customers": 2,
+        "rows": {"in": 4, "used": 3, "merged": 1, "later": 0, "excluded": 0, "quarantined": 0},
+        "amount": {
+            "EUR": {
+                "in": 13.55,
+                "used": 13.0,
+                "merged": 0.55,
+                "later": 0.0,
+                "excluded": 0.0,
+                "quarantined": 0.0,
+            }
+        },
+        "amount_unreadable": 0,
+    }
+
+
+def test_quarantined_money_is_counted_where_it_can_be_read(ledger_of):
+    ledger = ledger_of("c1,2024-01-05,10.00\n,2024-01-05,7.25\nc1,soon,0.10\nc2,2024-01-05,ten\n")
+    assert ledger.totals["amount"]["EUR"]["quarantined"] == 7.35
+    assert ledger.totals["amount"]["EUR"]["in"] == 17.35
+    assert ledger.totals["amount_unreadable"] == 1
+    assert "the amount of 1 row could not be read" in check(ledger, "ledger.money_balances").message
+
+
+@pytest.mark.parametrize("policy, state", [("keep", "used"), ("exclude", "excluded"), ("quarantine", Q)])
+def test_zero_amounts(ledger_of, policy, state):
+    ledger = ledger_of("c1,2024-01-05,0.00\nc2,2024-01-05,1\nc3,2024-01-05,0.004\n", zero_amounts=policy)
+    assert [s for s, _ in states(ledger).values()] == [state, "used", state]
+
+
+@pytest.mark.parametrize("policy, state", [("exclude", "excluded"), ("quarantine", Q)])
+def test_negative_amounts(ledger_of, policy, state):
+    ledger = ledger_of("c1,2024-01-05,-5\nc2,2024-01-05,1\n", negative_amounts=policy)
+    assert states(ledger)[2] == (state, "amount_negative")
+    assert ledger.totals["amount"]["EUR"][state] == -5.0
+
+
+class TestDuplicates:
+    ROWS = "c1,2024-01-05,10\nc1,2024-01-05,10\nc2,2024-01-05,10\nc1,2024-01-05,10\n"
+
+    def test_are_kept_and_reported(self, ledger_of):
+        ledger = ledger_of(self.ROWS)
+        assert bought(ledger)[0] == ("c1", "2024-01-05", 3000, 3)
+        message = check(ledger, "ledger.duplicates").message
+        assert message.startswith("2 rows repeat an earlier row in every column; ")
+        assert "copies are kept as purchases" in message
+
+    def test_are_dropped_if_the_study_says_so(self, ledger_of):
+        ledger = ledger_of(self.ROWS, duplicate_lines="drop")
+        assert bought(ledger)[0] == ("c1", "2024-01-05", 1000, 1)
+        assert states(ledger)[3] == states(ledger)[5] == ("excluded", "duplicate_line")
+
+    def test_are_told_by_the_line_id_where_there_is_one(self, ledger_of):
+        ledger = ledger_of(
+            "c1,2024-01-05,10,a\nc1,2024-01-05,10,b\nc1,2024-01-05,10,a\nc1,2024-01-06,1,\nc1,2024-01-06,1,\n",
+            header="customer_id,date,amount,id\n",
+            columns={"line_id": "id"},
+            duplicate_lines="drop",
+        )
+        assert states(ledger)[4] == ("excluded", "duplicate_line")
+        assert ledger.totals["rows"]["excluded"] == 1
+        assert "1 row has a line id seen before" in check(ledger, "ledger.duplicates").message
+
+    def test_a_sound_copy_of_a_broken_row_is_used(self, ledger_of):
+        ledger = ledger_of(
+            "c1,2024-01-05,ten,a\nc1,2024-01-05,10,a\n",
+            header="customer_id,date,amount,id\n",
+            columns={"line_id": "id"},
+            duplicate_lines="drop",
+        )
+        assert states(ledger)[3] == ("used", None)
+
+    def test_over_files(self, source, build):
+        source("customer_id,date,amount\nc1,2024-01-05,10\n", "in/a.csv")
+        source("customer_id,date,amount\nc1,2024-01-05,10\n", "in/b.csv")
+        ledger = build("in", duplicate_lines="drop")
+        assert ledger.totals["rows"]["excluded"] == 1
+        frame = ledger.rows.filter(ledger.rows.state == "excluded").to_pyarrow().to_pylist()
+        assert frame[0]["file"] == "in/b.csv"
+
+
+def test_the_extract_date_limits_what_may_be_dated(ledger_of):
+    rows = "c1,2024-01-05,10\nc1,2024-07-02,10\n"
+    assert states(ledger_of(rows, extracted=date(2024, 7, 1)))[3] == (Q, "date_after_extract")
+    assert states(ledger_of(rows, extracted=date(2024, 7, 2)))[3] == ("later", "after_as_of")
+
+
+def test_an_as_of_date_beyond_the_extract_fails(ledger_of):
+    ledger = ledger_of("c1,2024-01-05,10\n", extracted=date(2024, 6, 20))
+    found = check(ledger, "ledger.as_of")
+    assert found.stops
+    assert found.message.startswith("The as-of date 2024-06-30 lies 10 days after the extract of 2024-06-20")
+
+
+def test_segment_is_that_of_the_first_purchase(ledger_of):
+    ledger = ledger_of(
+        "c1,2024-02-05,10,shop\nc1,2024-01-05,10,web\nc2,2024-01-05,1,\nc3,2024-01-05,1,web\nc3,2024-01-05,1,shop\n",
+        header="customer_id,date,amount,channel\n",
+        columns={"segment": "channel"},
+    )
+    found = (
+        ledger.purchases.select("customer", "segment")
+        .distinct()
+        .order_by("customer")
+        .to_pyarrow()
+        .to_pylist()
+    )
+    assert [(f["customer"], f["segment"]) for f in found] == [("c1", "web"), ("c2", "(none)"), ("c3", "shop")]
+    assert check(ledger, "ledger.segments").message.startswith("2 customers changed segment")
+
+
+def test_reasons_and_sample_say_where_and_why(ledger_of):
+    rows = "".join(f"c{i},2024-01-05,ten\n" for i in range(30)) + "c1,soon,1\nc1,2024-01-05,1\n"
+    ledger = ledger_of(rows)
+    reasons = ledger.reasons.set_index(["state", "reason"])
+    assert reasons.loc[(Q, "amount_unreadable"), "rows"] == 30
+    assert reasons.loc[(Q, "date_unreadable"), "amount"] == 1.0
+    assert reasons["rows"].sum() == 32
+    assert (ledger.quarantine["reason"] == "amount_unreadable").sum() == 20
+    soon = ledger.quarantine[ledger.quarantine["reason"] == "date_unreadable"].iloc[0]
+    assert (soon["file"], soon["row"], soon["value"]) == ("orders.csv", 32, "soon")
