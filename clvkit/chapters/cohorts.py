@@ -189,7 +189,7 @@ def repeat_rates(cohorts: CohortTriangles, section: CohortsSection) -> Figure:
         title,
         f"Share of the cohort's customers who bought in the {grain}, in %, by age in calendar {grain}s. "
         f"In brackets: customers of the cohort. Blank: the {grain} is not over, by "
-        f"{numbers.date_words(cohorts.as_of)}.",
+        f"{numbers.date_words(cohorts.as_of)}{_shown(cohorts)}.",
         alt=f"Triangle of repeat rates, one row per cohort and one column per {grain} of age. All cohorts: "
         + (
             ", ".join(f"{numbers.percent(rate)} at age {age}" for age, rate in seen.iloc[:6].items())
@@ -212,7 +212,8 @@ def revenue(cohorts: CohortTriangles, ledger: "Ledger", section: CohortsSection)
     unit = "million" if largest >= 1e7 else "thousand" if largest >= 1e4 else "one"
     divisor = {"one": 1, "thousand": 1e3, "million": 1e6}[unit]
     shown = cells.tail(MOST_COHORTS).set_axis(_row_labels(cohorts)[-MOST_COHORTS:]) / divisor
-    all_money, own = cells.sum().sum(), cells[0].sum()
+    mature = cohorts.wide("revenue_minor") / 10**ledger.minor_digits
+    all_money, own = mature.sum().sum(), mature[0].sum()
     title = (
         f"{numbers.percent(own / all_money, 0)} of the revenue came in the {grain} of the first purchase"
         if all_money
@@ -233,7 +234,7 @@ def revenue(cohorts: CohortTriangles, ledger: "Ledger", section: CohortsSection)
         triangle(shown, lambda value: numbers.number(value, 0), _age_label(grain)),
         title,
         f"Revenue by cohort and age in calendar {grain}s, {numbers.money_header(ledger.currency, unit)}, "
-        f"up to {numbers.date_words(cohorts.as_of)}{blank}.",
+        f"up to {numbers.date_words(cohorts.as_of)}{_shown(cohorts)}{blank}.",
         alt=f"Triangle of revenue with one row per cohort and one column per {grain} of age. In their own "
         f"{grain} the cohorts brought {numbers.money(own, ledger.currency)}, in all {grain}s that are over "
         f"{numbers.money(all_money, ledger.currency)}.",
@@ -289,6 +290,10 @@ def _row_labels(cohorts: CohortTriangles) -> list[str]:
     return [f"{row.label} ({numbers.count(row.customers)})" for row in cohorts.sizes.itertuples()]
 
 
+def _shown(cohorts: CohortTriangles) -> str:
+    return f"; the latest {MOST_COHORTS} cohorts" if len(cohorts.sizes) > MOST_COHORTS else ""
+
+
 def _called(label: str) -> str:
     """A cohort's label inside a sentence."""
     return f"the {label}" if label.startswith("week") else label
@@ -320,7 +325,10 @@ def _named(curves: pd.DataFrame) -> list[str]:
     """Cohorts to name in a chart: all when they are few, else spread from the oldest to the newest."""
     if len(curves) <= _NAMED_LINES:
         return list(curves.index)
-    return [curves.index[i] for i in np.linspace(0, len(curves) - 1, _NAMED_LINES).round().astype(int)]
+    watched = curves.notna().sum(axis=1)
+    long = list(watched.index[watched >= 0.2 * watched.max()])
+    places = np.linspace(0, len(long) - 1, min(_NAMED_LINES, len(long))).round().astype(int)
+    return [long[place] for place in places]
 
 
 def _compare(curves: pd.DataFrame, grain: str, currency: str) -> str:

@@ -119,8 +119,8 @@ def curve(retention: Retention, models: Sequence[ProcessCurve], section: Retenti
         )
         axes.set_xlabel("Days since the first purchase; below: customers at risk")
         axes.set_ylabel("Still buying")
-        for middle in seen.iloc[len(seen) // 3 :].head(1).itertuples():
-            style.label(axes, middle.day, middle.survival, "customers", color=style.PALETTE[0], dx=8, dy=10)
+        for start in seen.head(1).itertuples():
+            style.label(axes, start.day, start.survival, "customers", color=style.PALETTE[0], dx=10, dy=5)
         label_ends(axes, ends, reach)
     frame = pd.concat(
         [seen.assign(curve="customers"), *(model.frame.assign(curve=model.process) for model in models)],
@@ -175,11 +175,12 @@ def by_cohort(retention: Retention, section: RetentionSection) -> Figure:
     """One curve per cohort, with bands where they are few."""
     curves = retention.by_cohort[retention.by_cohort["at_risk"] >= section.min_at_risk]
     labels = list(curves["label"].unique())
-    named = (
-        labels
-        if len(labels) <= _NAMED_LINES
-        else [labels[i] for i in np.linspace(0, len(labels) - 1, _NAMED_LINES).round().astype(int)]
-    )
+    reach = curves.groupby("label", sort=False)["day"].max()
+    named = labels
+    if len(labels) > _NAMED_LINES:
+        long = list(reach.index[reach >= 0.2 * reach.max()])
+        places = np.linspace(0, len(long) - 1, min(_NAMED_LINES, len(long))).round().astype(int)
+        named = [long[place] for place in places]
     with style.canvas(height=3.6) as (drawing, axes):
         for label in (label for label in labels if label not in named):
             part = curves[curves["label"] == label]
@@ -343,18 +344,21 @@ def _curve_title(retention: Retention, models: Sequence[ProcessCurve], section: 
 
 
 def _compare(curves: pd.DataFrame, section: RetentionSection, cohorts_p: float) -> tuple[str, str]:
-    """The message of the cohorts' curves: the best and the worst at the latest age that all are judged at."""
+    """The message of the cohorts' curves: the best and the worst at one age, and whether chance explains it."""
     read = {
         label: curve_at(part, section.ages_days, section.min_at_risk).set_index("day")
         for label, part in curves.groupby("label", sort=False)
     }
     if not read:
         return "No cohort is large enough for a curve of its own", ""
-    survival = pd.DataFrame({label: part["survival"] for label, part in read.items()}).dropna()
-    if survival.empty:
+    survival = pd.DataFrame({label: part["survival"] for label, part in read.items()})
+    readable = survival.notna().sum(axis=1)
+    # the latest age at which at least half of the cohorts can be read, the youngest being left out
+    common = readable.index[readable >= max(1, len(read) / 2)]
+    if common.empty:
         return "The cohorts cannot be compared at the same age yet", ""
-    day = int(survival.index[-1])
-    row = survival.loc[day]
+    day = int(common.max())
+    row = survival.loc[day].dropna()
     said = "At day {}: {}.".format(
         day, ", ".join(f"{label} {numbers.percent(value)}" for label, value in row.items())
     )
@@ -365,7 +369,9 @@ def _compare(curves: pd.DataFrame, section: RetentionSection, cohorts_p: float) 
     title = f"At day {day}, {least} ({worst}) to {most} ({best}) are still buying"
     if np.isnan(cohorts_p):
         return title, said
-    verdict = "more than chance explains" if cohorts_p < 0.01 else "no more than chance explains"
+    verdict = (
+        "further apart than chance explains" if cohorts_p < 0.01 else "no further apart than chance explains"
+    )
     return f"{title}, {verdict}", f"{said} Log-rank test that the curves are one: p {_p_value(cohorts_p)}."
 
 

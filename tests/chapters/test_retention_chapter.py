@@ -81,13 +81,13 @@ def test_the_figure_names_customers_processes_and_those_at_risk(retention):
 
 def test_the_cohorts_of_cdnow_do_not_differ(retention):
     figure = chapter.by_cohort(retention, SECTION)
-    assert figure.title.endswith("no more than chance explains")
+    assert figure.title.endswith("no further apart than chance explains")
     assert "Log-rank test that the curves are one: p = " in figure.alt
 
 
 def test_cohorts_that_differ_are_called_so(retention):
     figure = chapter.by_cohort(dataclasses.replace(retention, cohorts_p=1e-9), SECTION)
-    assert figure.title.endswith("more than chance explains")
+    assert figure.title.endswith("buying, further apart than chance explains")
     assert "p below 0.001" in figure.alt
 
 
