@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
-import pandas as pd
 from pydantic import Field
 
 from clvkit.errors import DataError
@@ -23,6 +22,7 @@ from clvkit.section import Section
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
+    import pandas as pd
 
 Grain = Literal["day", "week", "month", "quarter"]
 Measure = Literal["customers", "repeat_rate", "purchases", "revenue_minor", "cumulative_minor_per_customer"]
@@ -62,10 +62,10 @@ class CohortTriangles:
 
     grain: Grain
     as_of: date
-    sizes: pd.DataFrame
-    long: pd.DataFrame
+    sizes: "pd.DataFrame"
+    long: "pd.DataFrame"
 
-    def wide(self, measure: Measure, max_periods: int | None = None) -> pd.DataFrame:
+    def wide(self, measure: Measure, max_periods: int | None = None) -> "pd.DataFrame":
         """A triangle: one row per cohort, one column per age, NaN where the cell is not mature.
 
         ``customers`` and ``purchases`` are counts, ``revenue_minor`` minor units, ``repeat_rate`` the share
@@ -86,12 +86,12 @@ class CohortTriangles:
         mature = self.long.pivot(index="cohort", columns="age", values="mature").eq(True)
         return cells.where(mature).iloc[:, :max_periods]
 
-    def totals(self) -> pd.DataFrame:
+    def totals(self) -> "pd.DataFrame":
         """Per cohort: customers, purchases and revenue_minor over all ages, mature or not."""
         sums = self.long.groupby("cohort", as_index=False)[["purchases", "revenue_minor"]].sum()
         return self.sizes.merge(sums, on="cohort")
 
-    def pooled_repeat_rate(self) -> pd.Series:
+    def pooled_repeat_rate(self) -> "pd.Series":
         """Repeat rate by age over all cohorts that are mature at that age, weighted by their size."""
         cells = self.long[self.long["mature"]].merge(
             self.sizes[["cohort", "customers"]], on="cohort", suffixes=("", "_acquired")
@@ -110,6 +110,8 @@ class CohortTriangles:
     @classmethod
     def load(cls, folder: Path) -> "CohortTriangles":
         """Read what :meth:`save` wrote."""
+        import pandas as pd
+
         scheme = json.loads((folder / "cohorts.json").read_text(encoding="utf-8"))
         return cls(
             scheme["grain"],
@@ -184,6 +186,7 @@ def cohort_triangles(purchases: "ir.Table", section: CohortsSection, as_of: date
     DataError : there is no purchase up to the as-of date.
     """
     import ibis
+    import pandas as pd
 
     grain = section.grain
     known = purchases.filter(purchases.day <= ibis.literal(as_of, type="date"))
@@ -228,8 +231,10 @@ def _index_of(day: date, grain: Grain) -> int:
     return days if grain == "day" else days // 7
 
 
-def _all_cells(seen: pd.DataFrame, cohorts: pd.Series, last: int) -> pd.DataFrame:
+def _all_cells(seen: "pd.DataFrame", cohorts: "pd.Series", last: int) -> "pd.DataFrame":
     """Every age of every cohort up to the period of the as-of date, zero where nobody bought."""
+    import pandas as pd
+
     ages = [np.arange(last - index + 1) for index in cohorts]
     grid = pd.DataFrame(
         {"cohort_index": np.repeat(cohorts.to_numpy(), [len(a) for a in ages]), "age": np.concatenate(ages)}

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import pandas as pd
 from pydantic import Field, field_validator
 
 from clvkit.cohorts import Grain, period_label, period_start
@@ -22,6 +21,7 @@ from clvkit.survival import curve_at, kaplan_meier, log_rank, run_lengths, spell
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
+    import pandas as pd
 
     from clvkit.fit import Fit
 
@@ -116,17 +116,17 @@ class Retention:
     grain: Grain
     interval: float
     cohorts_p: float
-    curve: pd.DataFrame
-    by_cohort: pd.DataFrame
-    counts: pd.DataFrame
-    choices: pd.DataFrame
+    curve: "pd.DataFrame"
+    by_cohort: "pd.DataFrame"
+    counts: "pd.DataFrame"
+    choices: "pd.DataFrame"
 
     @property
-    def total(self) -> pd.Series:
+    def total(self) -> "pd.Series":
         """The counts over all cohorts."""
         return self.counts[_COUNTS].sum()
 
-    def at(self, ages_days: tuple[int, ...], min_at_risk: int = 1) -> pd.DataFrame:
+    def at(self, ages_days: tuple[int, ...], min_at_risk: int = 1) -> "pd.DataFrame":
         """S(t) with its band and the number at risk, at chosen ages; see :func:`curve_at`."""
         return curve_at(self.curve, ages_days, min_at_risk)
 
@@ -147,6 +147,8 @@ class Retention:
     @classmethod
     def load(cls, folder: Path) -> "Retention":
         """Read what :meth:`save` wrote."""
+        import pandas as pd
+
         made = json.loads((folder / "retention.json").read_text(encoding="utf-8"))
         made["as_of"] = date.fromisoformat(made["as_of"])
         made["cohorts_p"] = float("nan") if made["cohorts_p"] is None else made["cohorts_p"]
@@ -170,6 +172,8 @@ def measure_retention(purchases: "ir.Table", section: RetentionSection, as_of: d
     -------
     The curves; without rows when no customer has been watched for ``silence_days``.
     """
+    import pandas as pd
+
     cells = spell_cells(spells(purchases, section.silence_days, section.grain, as_of))
     judged = cells[cells["duration_days"] >= 0]
     curve = kaplan_meier(judged, section.interval)
@@ -192,8 +196,10 @@ def measure_retention(purchases: "ir.Table", section: RetentionSection, as_of: d
     )
 
 
-def _counted(cells: pd.DataFrame, key: str) -> pd.DataFrame:
+def _counted(cells: "pd.DataFrame", key: str) -> "pd.DataFrame":
     """Customers by what is known of them, per value of ``key``."""
+    import pandas as pd
+
     n, judged = cells["n"], cells["duration_days"] >= 0
     return (
         pd.DataFrame(
@@ -212,16 +218,20 @@ def _counted(cells: pd.DataFrame, key: str) -> pd.DataFrame:
     )
 
 
-def _named(frame: pd.DataFrame, grain: Grain) -> pd.DataFrame:
+def _named(frame: "pd.DataFrame", grain: Grain) -> "pd.DataFrame":
     """Replace ``cohort_index`` by the cohort's first day and its label."""
+    import pandas as pd
+
     starts = [period_start(int(index), grain) for index in frame.pop("cohort_index")]
     frame.insert(0, "cohort", pd.to_datetime(starts))
     frame.insert(1, "label", [period_label(start, grain) for start in starts])
     return frame
 
 
-def _compare(purchases: "ir.Table", section: RetentionSection, as_of: date) -> pd.DataFrame:
+def _compare(purchases: "ir.Table", section: RetentionSection, as_of: date) -> "pd.DataFrame":
     """The same curve for other lengths of silence, so that a reader sees what hangs on the choice."""
+    import pandas as pd
+
     silences = sorted({section.silence_days, *section.compare_silence_days})
     curves, rows = {}, []
     for days in silences:
@@ -268,9 +278,9 @@ class ProcessCurve:
     customers: int
     simulations: int
     interval: float
-    frame: pd.DataFrame
+    frame: "pd.DataFrame"
 
-    def at(self, ages_days: tuple[int, ...]) -> pd.DataFrame:
+    def at(self, ages_days: tuple[int, ...]) -> "pd.DataFrame":
         """Rows of ``frame`` at chosen ages; NaN beyond the horizon."""
         return self.frame.set_index("day").reindex(list(ages_days)).rename_axis("day").reset_index()
 
@@ -287,6 +297,8 @@ class ProcessCurve:
     @classmethod
     def load(cls, folder: Path) -> "ProcessCurve":
         """Read what :meth:`save` wrote."""
+        import pandas as pd
+
         made = json.loads((folder / "process_curve.json").read_text(encoding="utf-8"))
         return cls(**made, frame=pd.read_parquet(folder / "frame.parquet"))
 
@@ -316,6 +328,8 @@ def process_curve(
     customers : size of the group in the data (``Retention.total["judged"]``).
     process, label : name of the process, and its name for readers (``Process.name``, ``Process.label``).
     """
+    import pandas as pd
+
     draws = np.atleast_2d(np.asarray(params, float))
     chosen = np.linspace(0, len(draws) - 1, section.simulations).round().astype(int)
     size = min(int(customers), section.simulated_customers)

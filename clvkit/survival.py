@@ -25,13 +25,13 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from clvkit.cohorts import Grain, period_index
 from clvkit.errors import DataError
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
+    import pandas as pd
 
 _CURVE_TYPES = dict.fromkeys(["day", "at_risk", "lost", "censored"], "int64") | dict.fromkeys(
     ["survival", "low", "high"], "float64"
@@ -96,13 +96,13 @@ def run_lengths(customer: np.ndarray, day: np.ndarray, customers: int, silence_d
     return lengths
 
 
-def spell_cells(table: "ir.Table") -> pd.DataFrame:
+def spell_cells(table: "ir.Table") -> "pd.DataFrame":
     """Spells counted: cohort_index, duration_days, lost, returned and n; all that the curves need."""
     keys = ["cohort_index", "duration_days", "lost", "returned"]
     return table.group_by(keys).agg(n=table.count()).order_by(keys).to_pandas()
 
 
-def kaplan_meier(cells: pd.DataFrame, interval: float) -> pd.DataFrame:
+def kaplan_meier(cells: "pd.DataFrame", interval: float) -> "pd.DataFrame":
     """The Kaplan–Meier estimate of S(t) = P(duration > t), with Greenwood bands on the log-log scale.
 
     Parameters
@@ -120,6 +120,8 @@ def kaplan_meier(cells: pd.DataFrame, interval: float) -> pd.DataFrame:
     ------
     DataError : there is no column that says who was lost.
     """
+    import pandas as pd
+
     if "lost" not in cells:
         raise DataError(
             "retention needs to know which customers were lost and which are only not lost yet: "
@@ -150,7 +152,7 @@ def kaplan_meier(cells: pd.DataFrame, interval: float) -> pd.DataFrame:
     return curve
 
 
-def log_rank(cells: pd.DataFrame, group: str) -> float:
+def log_rank(cells: "pd.DataFrame", group: str) -> float:
     """Probability of curves as different as these if the groups were alike (log-rank test).
 
     Parameters
@@ -171,12 +173,14 @@ def log_rank(cells: pd.DataFrame, group: str) -> float:
     return float(test.p_value)
 
 
-def curve_at(curve: pd.DataFrame, ages_days: tuple[int, ...], min_at_risk: int = 1) -> pd.DataFrame:
+def curve_at(curve: "pd.DataFrame", ages_days: tuple[int, ...], min_at_risk: int = 1) -> "pd.DataFrame":
     """A step curve read at chosen ages: ``day``, ``survival``, ``low``, ``high``, ``at_risk``.
 
     ``at_risk`` counts customers with a duration of at least that age. Survival and band are NaN where fewer
     than ``min_at_risk`` are at risk.
     """
+    import pandas as pd
+
     if curve.empty:
         return pd.DataFrame(
             {"day": list(ages_days), "survival": np.nan, "low": np.nan, "high": np.nan, "at_risk": 0}
