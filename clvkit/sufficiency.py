@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 class SufficiencySection(Section):
     """The least data with which a study may state a value."""
 
-    min_customers: int = Field(100, ge=1, description="fewest customers")
-    min_repeat_customers: int = Field(30, ge=1, description="fewest customers who bought on a second day")
+    min_customers: int = Field(100, ge=1, description="Fewest customers.")
+    min_repeat_customers: int = Field(30, ge=1, description="Fewest customers who bought on a second day.")
     min_repeat_share: float = Field(
         0.01,
         ge=0,
         le=1,
-        description="smallest share of customers who bought on a second day; below it, review",
+        description="Smallest share of customers who bought on a second day; below it, review.",
     )
     min_history_days: int = Field(
-        90, ge=1, description="fewest days from the first purchase to the as-of date"
+        90, ge=1, description="Fewest days from the first purchase to the as-of date."
     )
     max_days_since_last_purchase: int = Field(
-        90, ge=0, description="most days between the last purchase of all and the as-of date"
+        90, ge=0, description="Most days between the last purchase of all and the as-of date."
     )
 
 

@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clvkit.customers import cells, customer_summary, daily_purchases, holdout, holdout_cells, spend_cells
+from clvkit.customers import (
+    cells,
+    customer_summary,
+    daily_purchases,
+    holdout,
+    holdout_cells,
+    score_cells,
+    spend_cells,
+)
 from clvkit.ledger import LedgerSection, build_ledger
 
 SAMPLES = Path(__file__).parents[1] / "data_samples" / "cdnow"
@@ -153,6 +161,9 @@ def test_against_a_plain_count(rows, day, horizon, random):
     assert [tuple(r) for r in spend_cells(summary).itertuples(index=False)] == [
         (*k, n) for k, n in sorted(spend.items())
     ]
+    scored = score_cells(summary)
+    assert scored.groupby(list(scored.columns[:4]))["n"].sum().tolist() == found["n"].tolist()
+    assert (scored["spend_minor"] * scored["n"]).sum() == found["spend_minor"].sum()
     counted = holdout_cells(holdout(bought, origin, end))
     keys = ["segment", "frequency", "recency_days", "T_days", "n_holdout", "n"]
     assert list(counted[keys].itertuples(index=False)) == [(*k, n) for k, n in sorted(held.items())]

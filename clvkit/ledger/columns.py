@@ -1,9 +1,8 @@
 """Where in a file the columns are that the study names."""
 
-from difflib import get_close_matches
-
 from clvkit.errors import DataError
 from clvkit.ledger.section import LedgerSection
+from clvkit.rules import did_you_mean
 
 
 def names_in_order(count: int) -> list[str]:
@@ -49,12 +48,10 @@ def _missing(name: str, role: str, names: list[str], section: LedgerSection, fil
                     place=_header_of(file, section),
                     fix=f"set ledger.delimiter: {words}",
                 )
-    lower = {n.lower(): n for n in reversed(names)}
-    near = get_close_matches(name.lower(), lower, n=1, cutoff=0.6)
-    hint = f"; did you mean {lower[near[0]]!r}?" if near else ""
+    hint = did_you_mean(name, names)
     shown = ", ".join(n[:40] for n in names[:20]) + (", ..." if len(names) > 20 else "")
     return DataError(
-        f"{message}{hint} It has: {shown}" if hint else f"{message}; it has: {shown}",
+        f"{message}; {hint} It has: {shown}" if hint else f"{message}; it has: {shown}",
         place=_header_of(file, section),
         fix=f"set ledger.columns.{role} to the right column",
     )

@@ -1,14 +1,9 @@
 """Small sources written to a folder, and ledgers built from them."""
 
-from datetime import date
-
 import pytest
+from ledger_reading import AS_OF, HEADER, TODAY
 
 from clvkit.ledger import LedgerSection, build_ledger
-
-AS_OF = date(2024, 6, 30)
-TODAY = date(2024, 7, 31)
-HEADER = "customer_id,date,amount\n"
 
 
 @pytest.fixture

@@ -1,5 +1,11 @@
 """What tests ask of a ledger."""
 
+from datetime import date
+
+AS_OF = date(2024, 6, 30)
+TODAY = date(2024, 7, 31)
+HEADER = "customer_id,date,amount\n"
+
 
 def states(ledger):
     """``{row number: (state, reason)}``."""

@@ -5,13 +5,16 @@ import os
 import random
 import resource
 import time
+from dataclasses import replace
 from datetime import date
+from decimal import Decimal
 
 import pytest
 from ledger_reading import check
 
 from clvkit.errors import DataError
-from clvkit.ledger import Ledger
+from clvkit.ledger import Ledger, LedgerSection
+from clvkit.ledger.quality import Facts, ledger_checks
 
 ROWS = "customer_id,date,amount\nc1,2024-01-05,10.00\n"
 
@@ -327,6 +330,28 @@ class TestChecks:
         found = check(ledger_of(self.GOOD), "ledger.control_total")
         assert found.status == "info"
         assert "completeness of the extract was not tested" in found.message
+
+    @pytest.mark.parametrize(
+        "lost, failing",
+        [
+            ({"rows_in": 11}, "ledger.rows_balance"),
+            ({"amount_in": 1001}, "ledger.money_balances"),
+            ({"purchase_amount": 999}, "ledger.money_balances"),
+            ({"purchase_lines": 9}, "ledger.money_balances"),
+        ],
+    )
+    def test_what_does_not_balance_stops(self, lost, failing):
+        states = {"used": 9, "merged": 1, "later": 0, "excluded": 0, "quarantined": 0}
+        facts = Facts(
+            currency="EUR", minor_digits=2, rows_in=10, rows=states, amount_in=1000,
+            amount={**dict.fromkeys(states, 0), "used": 900, "merged": 100}, amount_unreadable=0,
+            purchase_lines=10, purchase_amount=1000, duplicate_rows=0, rounded_rows=0, rounding=Decimal(0),
+            reasons={}, reason_values={}, segment_changes=0,
+        )  # fmt: skip
+        day = date(2024, 6, 30)
+        assert not [c for c in ledger_checks(facts, LedgerSection(path="x"), as_of=day, limit=day) if c.stops]
+        found = ledger_checks(replace(facts, **lost), LedgerSection(path="x"), as_of=day, limit=day)
+        assert [c.id for c in found if c.stops] == [failing]
 
     def test_all_checks_belong_to_the_chapter(self, ledger_of):
         assert {c.chapter for c in ledger_of(self.GOOD).checks} == {"01_ledger"}

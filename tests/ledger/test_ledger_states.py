@@ -3,51 +3,66 @@
 from datetime import date
 
 import pytest
-from ledger_reading import bought, check, states
+from ledger_reading import AS_OF, HEADER, TODAY, bought, check, states
+
+from clvkit.ledger import LedgerSection, build_ledger
 
 Q = "quarantined"
 
 
-@pytest.mark.parametrize(
-    "row, state, reason",
-    [
-        ("c1,2024-01-05,10.00", "used", None),
-        ("c1,2024-07-01,10.00", "later", "after_as_of"),
-        ("c1,2024-06-30,10.00", "used", None),
-        ("c1,2024-07-31,10.00", "later", "after_as_of"),
-        ("c1,2024-08-01,10.00", Q, "date_after_extract"),
-        ("c1,2024-01-05,0", "used", None),
-        ("c1,2024-01-05,-3.10", "excluded", "amount_negative"),
-        (",2024-01-05,10.00", Q, "customer_missing"),
-        ("  ,2024-01-05,10.00", Q, "customer_missing"),
-        ("NULL,2024-01-05,10.00", Q, "customer_missing"),
-        ("c1,,10.00", Q, "date_missing"),
-        ("c1,yesterday,10.00", Q, "date_unreadable"),
-        ("c1,2024-02-30,10.00", Q, "date_unreadable"),
-        ("c1,infinity,10.00", Q, "date_unreadable"),
-        ("c1,1900-01-01,10.00", Q, "date_before_earliest"),
-        ("c1,0024-01-01,10.00", Q, "date_before_earliest"),
-        ("c1,2024-01-05,", Q, "amount_missing"),
-        ("c1,2024-01-05,nan", Q, "amount_missing"),
-        ("c1,2024-01-05,ten", Q, "amount_unreadable"),
-        ("c1,2024-01-05,$10.00", Q, "amount_unreadable"),
-        ("c1,2024-01-05,1_000", Q, "amount_unreadable"),
-        ("c1,2024-01-05,inf", Q, "amount_unreadable"),
-        ("c1,2024-01-05,1e300", Q, "amount_out_of_range"),
-        ("c1,2024-01-05,1000000000000", Q, "amount_out_of_range"),
-        ("c1,2024-01-05,999999999999.99", "used", None),
-        ("c1,2024-01-05", Q, "row_unparseable"),
-        ("c1,2024-01-05,10,00", Q, "row_unparseable"),
-        ('c1,2024-01-05,"10.00', Q, "row_unparseable"),
-        ('c1,"2024-01-05"x,10.00', Q, "row_unparseable"),
-        ("   ", Q, "row_unparseable"),
-    ],
-)
-def test_one_row(ledger_of, row, state, reason):
-    ledger = ledger_of(f"c0,2024-01-01,1\n{row}\nc9,2024-01-01,1\n")
-    assert states(ledger) == {2: ("used", None), 3: (state, reason), 4: ("used", None)}
-    assert check(ledger, "ledger.rows_balance").status == "pass"
-    assert check(ledger, "ledger.money_balances").status == "pass"
+CASES = [
+    ("c1,2024-01-05,10.00", "used", None),
+    ("c1,2024-07-01,10.00", "later", "after_as_of"),
+    ("c1,2024-06-30,10.00", "used", None),
+    ("c1,2024-07-31,10.00", "later", "after_as_of"),
+    ("c1,2024-08-01,10.00", Q, "date_after_extract"),
+    ("c1,2024-01-05,0", "used", None),
+    ("c1,2024-01-05,-3.10", "excluded", "amount_negative"),
+    (",2024-01-05,10.00", Q, "customer_missing"),
+    ("  ,2024-01-05,10.00", Q, "customer_missing"),
+    ("NULL,2024-01-05,10.00", Q, "customer_missing"),
+    ("c1,,10.00", Q, "date_missing"),
+    ("c1,yesterday,10.00", Q, "date_unreadable"),
+    ("c1,2024-02-30,10.00", Q, "date_unreadable"),
+    ("c1,infinity,10.00", Q, "date_unreadable"),
+    ("c1,1900-01-01,10.00", Q, "date_before_earliest"),
+    ("c1,0024-01-01,10.00", Q, "date_before_earliest"),
+    ("c1,2024-01-05,", Q, "amount_missing"),
+    ("c1,2024-01-05,nan", Q, "amount_missing"),
+    ("c1,2024-01-05,ten", Q, "amount_unreadable"),
+    ("c1,2024-01-05,$10.00", Q, "amount_unreadable"),
+    ("c1,2024-01-05,1_000", Q, "amount_unreadable"),
+    ("c1,2024-01-05,inf", Q, "amount_unreadable"),
+    ("c1,2024-01-05,1e300", Q, "amount_out_of_range"),
+    ("c1,2024-01-05,1000000000000", Q, "amount_out_of_range"),
+    ("c1,2024-01-05,999999999999.99", "used", None),
+    ("c1,2024-01-05", Q, "row_unparseable"),
+    ("c1,2024-01-05,10,00", Q, "row_unparseable"),
+    ('c1,2024-01-05,"10.00', Q, "row_unparseable"),
+    ('c1,"2024-01-05"x,10.00', Q, "row_unparseable"),
+    ("   ", Q, "row_unparseable"),
+]
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory):
+    """All cases in one source, one customer each."""
+    folder = tmp_path_factory.mktemp("cases")
+    rows = [row.replace("c1", f"c{i}") for i, (row, _, _) in enumerate(CASES)]
+    (folder / "orders.csv").write_text(HEADER + "\n".join([*rows, "last,2024-01-01,1"]) + "\n")
+    section = LedgerSection(path="orders.csv")
+    return build_ledger(section, as_of=AS_OF, currency="EUR", base=folder, today=TODAY)
+
+
+@pytest.mark.parametrize("case", range(len(CASES)), ids=[c[0] for c in CASES])
+def test_one_row(judged, case):
+    assert states(judged)[case + 2] == CASES[case][1:]
+
+
+def test_the_cases_balance(judged):
+    assert check(judged, "ledger.rows_balance").status == "pass"
+    assert check(judged, "ledger.money_balances").status == "pass"
+    assert states(judged)[len(CASES) + 2] == ("used", None)
 
 
 def test_rows_of_one_day_are_merged_into_the_first(ledger_of):

@@ -6,39 +6,42 @@ from ledger_reading import bought, check, states
 from clvkit.errors import StudyError
 from clvkit.ledger import LedgerSection
 
+AMOUNTS = [
+    ("12.34", 1234),
+    ("+12.3", 1230),
+    ("12", 1200),
+    ("12.", 1200),
+    (".5", 50),
+    ("  7.10 ", 710),
+    ("0.125", 13),  # half up, and away from zero
+    ("-0.125", -13),
+    ("0.124999999999999999999999999", 12),
+    ("1.5e3", 150000),
+    ("125E-3", 13),
+    ("1e-300", 0),
+    ("12,34", "amount_unreadable"),
+    ("1 000", "amount_unreadable"),
+    ("(5.00)", "amount_unreadable"),
+    ("\u0661\u0662", "amount_unreadable"),  # digits of another script
+    ("5-", "amount_unreadable"),
+    ("", "amount_missing"),
+    ("9" * 60, "amount_out_of_range"),
+]
 
-def minor(ledger_of, text, **more):
-    ledger = ledger_of(f'c1,2024-01-05,"{text}"\nc2,2024-01-05,0\n', negative_amounts="exclude", **more)
-    row = ledger.rows.filter(ledger.rows.row == 2).to_pyarrow().to_pylist()[0]
-    return row["amount_minor"] if row["amount_minor"] is not None else row["reason"]
+
+def minor(ledger_of, texts, **more):
+    """Minor units of each text, or the reason there are none."""
+    rows = "".join(f'c{i},2024-01-05,"{text}"\n' for i, text in enumerate(texts))
+    ledger = ledger_of(
+        rows + "last,2024-01-05,0\n", negative_amounts="exclude", max_quarantined_share=1, **more
+    )
+    found = ledger.rows.to_pyarrow().to_pylist()[:-1]
+    return [f["amount_minor"] if f["amount_minor"] is not None else f["reason"] for f in found]
 
 
-@pytest.mark.parametrize(
-    "text, expected",
-    [
-        ("12.34", 1234),
-        ("+12.3", 1230),
-        ("12", 1200),
-        ("12.", 1200),
-        (".5", 50),
-        ("  7.10 ", 710),
-        ("0.125", 13),  # half up, and away from zero
-        ("-0.125", -13),
-        ("0.124999999999999999999999999", 12),
-        ("1.5e3", 150000),
-        ("125E-3", 13),
-        ("1e-300", 0),
-        ("12,34", "amount_unreadable"),
-        ("1 000", "amount_unreadable"),
-        ("(5.00)", "amount_unreadable"),
-        ("\u0661\u0662", "amount_unreadable"),  # digits of another script
-        ("5-", "amount_unreadable"),
-        ("", "amount_missing"),
-        ("9" * 60, "amount_out_of_range"),
-    ],
-)
-def test_amount(ledger_of, text, expected):
-    assert minor(ledger_of, text) == expected
+def test_amounts(ledger_of):
+    found = minor(ledger_of, [text for text, _ in AMOUNTS])
+    assert dict(zip([t for t, _ in AMOUNTS], found, strict=True)) == dict(AMOUNTS)
 
 
 @pytest.mark.parametrize(
@@ -54,12 +57,13 @@ def test_amount(ledger_of, text, expected):
     ],
 )
 def test_decimal_comma(ledger_of, text, thousands, expected):
-    assert minor(ledger_of, text, decimal=",", thousands=thousands) == expected
+    assert minor(ledger_of, [text], decimal=",", thousands=thousands) == [expected]
 
 
 @pytest.mark.parametrize("currency, expected", [("JPY", 13), ("EUR", 1250), ("KWD", 12499)])
 def test_minor_units_of_the_currency(ledger_of, currency, expected):
-    assert minor(ledger_of, "12.4985" if currency != "JPY" else "12.5", currency=currency) == expected
+    text = "12.5" if currency == "JPY" else "12.4985"
+    assert minor(ledger_of, [text], currency=currency) == [expected]
 
 
 def test_rounding_is_counted(ledger_of):
@@ -117,8 +121,9 @@ def test_packed_dates_need_all_their_digits(ledger_of, text):
     "field, value, message",
     [
         ("date_format", "%Y-%m", "must say year, month and day"),
-        ("date_format", "%Y-%m-%d %Q", "uses %Q, which is not understood"),
-        ("encoding", "utf-9", "must be an encoding Python knows"),
+        ("date_format", "%Y-%m-%d %Q", "must not use %Q; a usual format is"),
+        ("encoding", "utf-9", "must be a character encoding Python knows.*; did you mean 'utf-8'"),
+        ("encoding", "hex", "must be a character encoding Python knows"),
         ("delimiter", "::", "must be one character"),
         ("thousands", ".", "thousands and decimal must differ"),
         ("zero_amounts", "drop", "'keep', 'exclude' or 'quarantine'"),
