@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from clvkit.backtest_results import Backtests
     from clvkit.checks import Check
+    from clvkit.cohorts import CohortTriangles
     from clvkit.fit import Fit
+    from clvkit.retention import Retention
     from clvkit.sensitivity import Sensitivity
     from clvkit.valuation import Valuation
 
@@ -84,6 +86,19 @@ class Workbench(Recorder):
     def spend_cells(self) -> "pd.DataFrame":
         """Distinct (frequency, repeat spend) with the number of customers in each."""
         return self.get("spend_cells")
+
+    @property
+    def minor_per_unit(self) -> int:
+        """Minor units in one unit of the currency: 100 cents to the dollar."""
+        return 10 ** self.ledger().minor_digits
+
+    def cohorts(self) -> "CohortTriangles":
+        """What customers of each period of acquisition did since."""
+        return self.get("cohorts")
+
+    def retention(self) -> "Retention":
+        """How long customers keep buying, together and by cohort."""
+        return self.get("retention")
 
     def sufficiency(self) -> "list[Check]":
         """Whether the data can carry a value: the checks that decide about it, before anything is fitted."""
