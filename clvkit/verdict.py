@@ -98,7 +98,7 @@ def _beats(b: "Backtest", section: "BacktestSection") -> Finding | None:
         own, other = getattr(b.accuracy, name), getattr(best.accuracy, name)
         lost += own >= other
         words.append(f"{label} {numbers.number(own, 3)} against {numbers.number(other, 3)} of the best simple rule "
-                     f"({best.label.lower()})")  # fmt: skip
+                     f"(the {best.label.lower()})")  # fmt: skip
     best = min(one.accuracy.mae for one in b.baselines.values())
     return Finding("baselines_beaten", ("good", "fair", "poor")[lost], " and ".join(words), b.accuracy.mae, best,
                    "purchases per customer")  # fmt: skip
