@@ -91,20 +91,19 @@ def run(
     from clvkit.publish.kernel import Limits
     from clvkit.publish.progress import Progress
 
-    progress = Progress()
     finished = run_study(
         chosen,
         notebooks=_absolute(notebooks),
         reports=_absolute(out),
         only=only,
         limits=Limits(cell=cell_timeout, run=time_limit),
-        progress=progress,
+        progress=Progress(),
         command=_command_line(),
     )
     if finished.error:
         _print_error(finished.error)
         if context.obj["debug"]:
-            typer.echo("\n".join([*progress.lines, finished.traceback]), err=True)
+            typer.echo(finished.traceback, err=True)
     raise typer.Exit(finished.exit_code)
 
 

@@ -163,9 +163,18 @@ def list_runs(study: str | None = None, reports: Path | None = None) -> list[Run
     root = reports or reports_root()
     pattern = f"{study or '*'}/*/*/run.json"
     found = [
-        Run.open(path.parent) for path in root.glob(pattern) if not path.parent.parent.name.startswith(".")
+        _listed(path.parent) for path in root.glob(pattern) if not path.parent.parent.name.startswith(".")
     ]
     return sorted(found, key=lambda run: (run.manifest.get("finished") or "", run.run_id), reverse=True)
+
+
+def _listed(folder: Path) -> Run:
+    """A run for a list, where one broken manifest must not hide all the others."""
+    try:
+        return Run.open(folder)
+    except RunError:
+        broken = {"run_id": folder.name, "study": folder.parent.parent.name, "as_of": folder.parent.name}
+        return Run(folder, broken | {"state": "unreadable"})
 
 
 def find_run(name: str | Path, reports: Path | None = None) -> Run:

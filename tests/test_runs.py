@@ -39,6 +39,12 @@ def test_list_is_newest_first_and_without_what_is_under_way(reports):
     assert runs.list_runs("nothing", reports) == []
 
 
+def test_a_broken_manifest_does_not_hide_the_others(reports):
+    (reports / "acme" / "2024-06-30" / "aaaa0001" / "run.json").write_text("{")
+    states = {run.run_id: run.state for run in runs.list_runs("acme", reports)}
+    assert states == {"aaaa0001": "unreadable", "aaaa0002": "complete", "bbbb0003": "failed"}
+
+
 @pytest.mark.parametrize(
     ("name", "run_id"),
     [

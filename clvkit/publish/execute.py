@@ -244,7 +244,7 @@ def _end(making: Making, state: str) -> Finished:
     if (folder / "index.html").exists():
         making.progress.say("a partial report, not for use, is at")
         making.progress.link(folder / "index.html")
-    return Finished(folder, state, runs.EXIT_CODES[state], making.error)
+    return Finished(folder, state, runs.EXIT_CODES[state], making.error, making.traceback)
 
 
 def _set_aside(making: Making, state: str) -> Path:
@@ -297,7 +297,7 @@ def _draft_end(making: Making, state: str) -> Finished:
     else:
         making.progress.say("the draft is at")
         making.progress.link(making.folder / "index.html")
-    return Finished(making.folder, state, runs.EXIT_CODES[state], making.error)
+    return Finished(making.folder, state, runs.EXIT_CODES[state], making.error, making.traceback)
 
 
 def _remove_unless_draft(making: Making) -> None:

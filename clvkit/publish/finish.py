@@ -1,5 +1,6 @@
 """The last steps of a run: results put together, notebooks made free of paths, pages and manifest written."""
 
+import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,6 @@ from clvkit.publish.html import write_pages
 from clvkit.publish.making import Making
 from clvkit.publish.sanitise import Sanitiser
 from clvkit.results import collect, collect_checks, read_parts, stopped_by
-from clvkit.store import canonical_json
 
 if TYPE_CHECKING:
     from clvkit.study import Study
@@ -111,7 +111,7 @@ def _shown(value: Any) -> str:
     from pydantic_core import to_jsonable_python
 
     plain = to_jsonable_python(value)
-    return plain if isinstance(plain, str) else canonical_json(plain)
+    return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
 
 
 def _clean_notebooks(folder: Path, sanitiser: Sanitiser) -> None:

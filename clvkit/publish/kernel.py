@@ -34,6 +34,7 @@ class Outcome:
     message: str = ""
     cell: int | None = None
     error: str = ""
+    traceback: str = ""
     slowest: list[tuple[int, float]] = field(default_factory=list)
 
 
@@ -121,7 +122,9 @@ def execute(
             )
         case PapermillExecutionError():
             error = f"{trouble.ename}: {trouble.evalue}"
-            return Outcome(stem, "failed", seconds, _first_line(error), cell, error)
+            return Outcome(
+                stem, "failed", seconds, _first_line(error), cell, error, "\n".join(trouble.traceback)
+            )
         case CellTimeoutError():
             return Outcome(stem, "timed_out", seconds, f"a cell took longer than {limits.cell:g} s", cell)
         case DeadKernelError():
@@ -168,9 +171,14 @@ def _kernel_manager_class(env: dict[str, str], console: IO[bytes]) -> type:
     from ipykernel.kernelspec import get_kernel_dict
     from jupyter_client import AsyncKernelManager
     from jupyter_client.kernelspec import KernelSpec
+    from traitlets import default
 
     class ThisInterpreter(AsyncKernelManager):
         started: list["ThisInterpreter"] = []
+
+        @default("transport_encryption")
+        def _encrypted(self) -> str:
+            return "auto"  # others on the machine must not read along
 
         @property
         def kernel_spec(self) -> KernelSpec:

@@ -32,6 +32,7 @@ class Making:
     began: float = field(default_factory=time.monotonic)
     outcomes: list[Outcome] = field(default_factory=list)
     error: ClvError | None = None
+    traceback: str = ""
 
     @property
     def study_folder(self) -> Path:

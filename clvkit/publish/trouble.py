@@ -22,6 +22,7 @@ _ADVICE = re.compile(r"^\s+next:\s+(.+)", re.M)
 
 def outcome_error(outcome: Outcome, making: Making) -> RunError:
     """The error of a notebook that did not complete."""
+    making.traceback = outcome.traceback
     making.manifest["stopped"] = {"notebook": outcome.stem, "cell": outcome.cell}
     place = f"{outcome.stem}.ipynb" + (f": cell {outcome.cell}" if outcome.cell else "")
     if any(f"[Errno {number}]" in outcome.error for number in _FULL):
@@ -49,7 +50,8 @@ def disk_error(error: OSError) -> RunError:
 
 def unexpected(error: Exception, making: Making) -> RunError:
     """The error of a mistake in this package; its traceback goes into the log of the audit file."""
-    making.progress.lines += traceback.format_exception(error)
+    making.traceback = "".join(traceback.format_exception(error))
+    making.progress.lines.append(making.traceback)
     return RunError(
         f"an error in clvkit itself: {type(error).__name__}: {error}",
         fix="run again with --debug and report what it says",

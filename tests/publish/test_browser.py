@@ -43,8 +43,9 @@ def test_page_one_fits_on_a_laptop(browser, folder):
 
 @pytest.mark.parametrize("width", [1440, 1100, 800, 420])
 def test_nothing_is_wider_than_the_window(browser, folder, width):
-    browser.open(folder / "index.html", width)
-    assert browser.value("document.documentElement.scrollWidth") <= width
+    for page in ("index.html", "audit.html"):
+        browser.open(folder / page, width)
+        assert browser.value("document.documentElement.scrollWidth") <= width, page
 
 
 def test_every_link_leads_somewhere_and_ids_are_unique(browser, folder):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -161,6 +162,14 @@ def test_full_disk(small_disk, tmp_path):
     assert errors.startswith("error: the disk is full"), errors
     assert snapshot(small_disk / "toy" / "2023-07-01") == before
     assert manifest(newest(small_disk / "toy" / "failed"))["state"] == "failed"
+
+
+def test_debug_shows_where_a_cell_failed(place, tmp_path):
+    root, study = place
+    notebooks = write_notebook(tmp_path, "01_ledger", "1 / 0", FINISH).parent
+    process = clv("run", study, "--notebooks", notebooks, "--out", root / "reports", "--debug")
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 3 and "Traceback" in errors and "1 / 0" in re.sub("\x1b[^m]*m", "", errors)
 
 
 def test_commands_over_a_run(place):
