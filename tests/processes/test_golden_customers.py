@@ -116,11 +116,10 @@ NEW_CUSTOMER = {  # expected repeat purchases in the first 1, 3 and 6 weeks
 
 @pytest.fixture(scope="module")
 def quickstart(cdnow_summary):
-    """The sample as the quick-start file has it: by first day, weeks and mean spend to two decimals."""
+    """The sample as the quick-start file has it: by day of first purchase, weeks to two decimals."""
     listed = cdnow_summary.sort_values(["first_day", "customer"], ignore_index=True)
-    mean = np.floor(listed["spend_minor"] / listed["frequency"].clip(1) + 0.5) / 100
     weeks = (listed[["recency_days", "T_days"]] / 7).round(2)
-    return weeks.assign(frequency=listed["frequency"], mean=mean)
+    return weeks.assign(frequency=listed["frequency"], spend=listed["spend_minor"] / 100)
 
 
 @pytest.fixture(scope="module")
@@ -160,18 +159,18 @@ def test_new_customer(name):
     np.testing.assert_allclose(found, NEW_CUSTOMER[name], rtol=1e-8)
 
 
-def test_spend_of_the_first_ten_customers(quickstart):
+def test_spend_of_the_first_ten_customers(quickstart, cdnow_fits):
     """Hardie's Gamma-Gamma sheet, by lifetimes' tests; customers without a repeat get the population mean.
 
-    The sheet was made with the estimates of the rounded file; digits from a public notebook that repeats it.
+    The sheet is made at the estimates, and not, as lifetimes' loose tolerance lets one think, at (6.25, 3.74,
+    15.44). The digits are from a public notebook whose optimiser stopped a little earlier.
     """
-    model, parameters = processes.get("gammagamma"), np.array([6.248803, 3.744588, 15.447745])
-    x, mean = quickstart["frequency"][:10], quickstart["mean"][:10]
-    base, slope = model.expected_spend(parameters, x)
-    spend = base + slope * x * mean
+    model, estimates = processes.get("gammagamma"), cdnow_fits["gammagamma"].mle
+    base, slope = model.expected_spend(estimates, quickstart["frequency"][:10])
+    spend = base + slope * quickstart["spend"][:10]
     sheet = (24.65, 18.91, 35.17, 35.17, 35.17, 71.46, 18.91, 35.17, 27.28, 35.17)
     np.testing.assert_array_equal(spend.round(2), sheet)
-    np.testing.assert_allclose(spend[:3], (24.653556, 18.909032, 35.170584), rtol=0, atol=2e-6)
+    np.testing.assert_allclose(spend[:3], (24.653556, 18.909032, 35.170584), rtol=1e-4)
 
 
 def test_mean_spend_of_the_population(cdnow_fits):
