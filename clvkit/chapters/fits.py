@@ -8,8 +8,9 @@ import pandas as pd
 from clvkit import numbers, processes
 from clvkit.chapters.drawing import label_ends
 from clvkit.exhibits import Figure, Sentence, Table
+from clvkit.goodness import LONGER, SILENCE
 from clvkit.publish import style
-from clvkit.valuation import frequency_class
+from clvkit.valuation import CLASSES, frequency_class
 
 if TYPE_CHECKING:
     from clvkit.fit import Fit
@@ -184,7 +185,10 @@ def tracking(
 
 def conditional(fit: "Fit", frame: pd.DataFrame, horizon_words: str) -> Figure:
     """Expected purchases by how often and how recently somebody bought."""
-    bands, classes = (list(frame[name].cat.categories) for name in ("recency_band", "frequency_class"))
+    bands = [
+        band for band in (*(name for _, name in SILENCE), LONGER) if (frame["recency_band"] == band).any()
+    ]
+    classes = [name for _, name in CLASSES if (frame["frequency_class"] == name).any()]
     ends = []
     with style.canvas(height=3.3) as (drawing, axes):
         for band, colour in zip(bands, style.PALETTE, strict=False):
