@@ -344,7 +344,7 @@ def simple_model(moved: Sensitivity) -> Table:
 def against_simple(moved: Sensitivity) -> Sentence:
     """Why the model's elasticity to dropout is not the textbook's."""
     level = float(moved.drivers.set_index("driver").loc["dropout_hazard", "base"])
-    retention, rate = 1 - level, moved.terms.annual_discount_rate
+    retention, rate = 1 - max(level, 1e-9), moved.terms.annual_discount_rate  # nobody may ever leave
     textbook = simple_elasticities(retention, rate)["retention"] * np.log(retention)
     found = moved.elasticities["dropout_hazard"].value
     return Sentence(

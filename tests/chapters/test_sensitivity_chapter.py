@@ -169,6 +169,12 @@ def test_the_textbook_formula_at_the_studys_rate(pareto):
     assert 1 / -np.log(0.8) == pytest.approx(4.48, abs=0.005)  # the 4.5 % that the note tells
 
 
+def test_the_textbook_has_an_answer_also_where_nobody_leaves(extreme):
+    drivers = extreme.drivers.copy()
+    drivers.loc[drivers["driver"] == "dropout_hazard", "base"] = -1e-12  # but for rounding
+    assert "would give −1.00" in chapter.against_simple(replace(extreme, drivers=drivers)).text
+
+
 class TestChecks:
     def test_on_cdnow(self, pareto):
         found = chapter.checks(pareto, valuation(pareto.equity.value), SensitivitySection())
