@@ -108,9 +108,9 @@ def _walk(model: Any, prefix: str, study: "Study", rows: list[dict[str, Any]]) -
 
 
 def _shown(value: Any) -> str:
-    from pydantic_core import to_jsonable_python
+    from pydantic import TypeAdapter
 
-    plain = to_jsonable_python(value)
+    plain = TypeAdapter(Any).dump_python(value, mode="json")
     return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
 
 

@@ -122,8 +122,6 @@ class _Examiner(HTMLParser):
 
 
 def _page(template: str, notebooks: dict[str, Any], chapter_template: str, shared: dict[str, Any]) -> str:
-    from markupsafe import Markup
-
     made = [
         chapters.chapter(notebook, stem, chapter_template) for stem, notebook in sorted(notebooks.items())
     ]
@@ -132,10 +130,9 @@ def _page(template: str, notebooks: dict[str, Any], chapter_template: str, share
         **shared,
         chapters=made,
         summary=next((one for one in made if one.stem == SUMMARY), None),
-        css=Markup(_css(template, shared["run"])),
-        safe=Markup,
-        chip=lambda status: Markup(chip(status)),
-        words=lambda text: Markup(inline_markdown(text)),
+        css=_css(template, shared["run"]),
+        chip=chip,
+        words=inline_markdown,
         status_words=STATUS_WORDS,
         linked={one.stem: one.id for one in made},
     )
@@ -154,9 +151,7 @@ def _css(template: str, run: dict[str, Any]) -> str:
     )
     sheets = [assets.css("exhibits"), assets.css("page"), running]
     if template == "audit":
-        from pygments.formatters import HtmlFormatter
-
-        sheets += [assets.css("audit"), HtmlFormatter(style="friendly").get_style_defs(".highlight")]
+        sheets.append(assets.css("audit"))
     return "\n".join(re.sub(r"\s*\n\s*", "\n", sheet.replace("</", "<\\/")) for sheet in sheets)
 
 

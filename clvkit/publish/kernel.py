@@ -171,14 +171,14 @@ def _kernel_manager_class(env: dict[str, str], console: IO[bytes]) -> type:
     from ipykernel.kernelspec import get_kernel_dict
     from jupyter_client import AsyncKernelManager
     from jupyter_client.kernelspec import KernelSpec
-    from traitlets import default
 
     class ThisInterpreter(AsyncKernelManager):
         started: list["ThisInterpreter"] = []
 
-        @default("transport_encryption")
-        def _encrypted(self) -> str:
-            return "auto"  # others on the machine must not read along
+        def __init__(self, *arguments: Any, **options: Any):
+            super().__init__(*arguments, **options)
+            if self.has_trait("transport_encryption"):  # since jupyter-client 8.10
+                self.transport_encryption = "auto"  # others on the machine must not read along
 
         @property
         def kernel_spec(self) -> KernelSpec:
