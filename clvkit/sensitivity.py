@@ -35,7 +35,7 @@ class SensitivitySection(Section):
         ),
     )
     max_assumption_effect: float = Field(
-        0.05,
+        0.10,
         description=(
             "A stated assumption (margin, discount rate, horizon) whose change moves customer equity by a "
             "larger fraction than this is put up for review."

@@ -54,7 +54,7 @@ class SpendIndependence:
         )
         return Check(
             "spend.independence",
-            "Spend per purchase does not depend on how often customers buy",
+            "Independence of spend and frequency",
             "pass" if inside else "review" if abs(rho) <= STRONG else "fail",
             found,
             value=rho,

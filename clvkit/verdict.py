@@ -133,24 +133,24 @@ def _compared(b: "Backtest", section: "BacktestSection") -> Finding:
 
 
 RULES: tuple[Rule, ...] = (
-    Rule("bias", "The number of purchases was forecast well", _purchases,
+    Rule("bias", "Forecast of the number of purchases", _purchases,
          "Read the value with the wider range beside it, and look in the tracking figure for the week from which "
          "the forecast goes wrong: a new offer, a season or a price change that the past did not hold."),
-    Rule("bias_value", "The revenue was forecast well", _revenue,
+    Rule("bias_value", "Forecast of the revenue", _revenue,
          "Read the value with the wider range beside it. Where purchases were forecast better than revenue, it is "
          "the amounts that changed: compare spend per purchase before and after the origin."),
-    Rule("interval", "The interval held what happened", _interval,
+    Rule("interval", "Interval of the forecast", _interval,
          "Do not use the model's own interval alone: it knows nothing of what changed in the market. Use the range "
          "that includes the error seen here."),
-    Rule("baselines_beaten", "The model beats simple rules", _beats,
+    Rule("baselines_beaten", "The model against simple rules", _beats,
          "Use the simple rule for lists of single customers, and this model, if at all, for totals."),
-    Rule("coverage", "Customers stay inside their intervals", _covered,
+    Rule("coverage", "Intervals of single customers", _covered,
          "Do not read intervals of single customers; look in the table by number of repeat purchases for the "
          "customers who behave differently."),
-    Rule("fits", "The fits at the origin converged", _sampled,
+    Rule("fits", "Convergence of the fits at the origin", _sampled,
          "Raise models.sampler.draws or target_accept, or choose a later origin with more history; until then the "
          "forecast's interval is not to be trusted."),
-    Rule("baselines", "The forecast is held against simple rules", _compared,
+    Rule("baselines", "Simple rules to compare with", _compared,
          "List all of last_period, segment_mean and hiatus in backtest.baselines: without them nobody can say "
          "whether the model is worth having.", "stop"),
 )  # fmt: skip
