@@ -146,17 +146,15 @@ def histogram(fit: "Fit", frame: pd.DataFrame, chi_square: float) -> Figure:
     )
 
 
-def tracking(
-    fit: "Fit", frame: pd.DataFrame, steps: tuple[str, str] = ("incremental", "cumulative")
-) -> Figure:
+def tracking(fit: "Fit", frame: pd.DataFrame) -> Figure:
     """Repeat purchases per week and added up, in the data and in the model."""
     last = frame.iloc[-1]
     gap = last["expected_cumulative"] / last["actual_cumulative"] - 1
     with style.canvas(height=2.9, columns=2) as (drawing, axes):
-        for panel, what in zip(axes, steps, strict=True):
-            suffix = "" if what == "incremental" else "_cumulative"
-            panel.plot(frame["week"], frame[f"actual{suffix}"], **style.HISTORY)
-            panel.plot(frame["week"], frame[f"expected{suffix}"], **style.FORECAST)
+        for panel, suffix in zip(axes, ("", "_cumulative"), strict=True):
+            weeks = frame[frame["days"] == 7] if suffix == "" else frame  # a week that is not over looks low
+            panel.plot(weeks["week"], weeks[f"actual{suffix}"], **style.HISTORY)
+            panel.plot(weeks["week"], weeks[f"expected{suffix}"], **style.FORECAST)
             panel.set_title("per week" if suffix == "" else "added up")
             panel.set_xlabel("week since the first purchase of all")
             panel.set_ylim(bottom=0)
