@@ -44,7 +44,7 @@ class Verdict:
 class Rule:
     """One rule: its name, what it asks, how it is judged, and what to do where it is not met.
 
-    ``judge`` returns None where there is nothing to judge by: no posterior, or nothing bought.
+    ``judge`` returns None where there is nothing to judge by, such as no posterior.
     """
 
     id: str
@@ -54,9 +54,13 @@ class Rule:
     severity: Severity = "warn"
 
 
-def _bias(rule: str, subject: str, bias: float | None, section: "BacktestSection") -> Finding | None:
-    if bias is None:
-        return None
+def _bias(
+    rule: str, subject: str, bias: float | None, forecast: float, section: "BacktestSection"
+) -> Finding | None:
+    if bias is None:  # nothing came, so there is no share of it
+        wrong = forecast >= 1
+        words = f"{subject} forecast to be {numbers.count(forecast)}, and none came"
+        return Finding(rule, "poor", words) if wrong else None
     size, fair, poor = abs(bias), section.fair_bias, section.poor_bias
     level = "poor" if size > poor else "fair" if size > fair else "good"
     side = f"{numbers.percent(size)} too {'low' if bias < 0 else 'high'}" if bias else "exactly right"
@@ -70,11 +74,11 @@ def _bias(rule: str, subject: str, bias: float | None, section: "BacktestSection
 
 
 def _purchases(b: "Backtest", section: "BacktestSection") -> Finding | None:
-    return _bias("bias", "purchases were", b.accuracy.bias, section)
+    return _bias("bias", "purchases were", b.accuracy.bias, b.accuracy.predicted, section)
 
 
 def _revenue(b: "Backtest", section: "BacktestSection") -> Finding | None:
-    return _bias("bias_value", "revenue was", b.bias_value, section)
+    return _bias("bias_value", "revenue was", b.bias_value, b.predicted["value"].value, section)
 
 
 def _interval(b: "Backtest", section: "BacktestSection") -> Finding | None:

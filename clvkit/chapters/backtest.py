@@ -44,8 +44,7 @@ def answer(backtests: Backtests) -> Sentence:
     parts = [
         f"Used on **{numbers.date_words(b.origin)}**, {b.label} forecast {told} within "
         f"{numbers.count(b.horizon_days)} days from the {numbers.count(b.customers)} customers known then. They made "
-        f"**{numbers.count(actual)}**: the forecast was **{off(b.accuracy.bias)}**, and for revenue "
-        f"{off(b.bias_value)}.",
+        f"**{numbers.count(actual)}**: the forecast was **{off(b.accuracy.bias)}**, and for revenue {off(b.bias_value)}.",
         f"Verdict: **{b.verdict.level}**.",
     ]
     if len(backtests.champion) > 1:
@@ -57,9 +56,9 @@ def answer(backtests: Backtests) -> Sentence:
 
 
 def off(bias: float | None) -> str:
-    """An error of a total in words: ``13.3 % too low``."""
+    """An error of a total in words: ``13.3 % too low``; without anything to be a share of, ``above nothing``."""
     if bias is None:
-        return "of something that did not happen"
+        return "above nothing"
     if bias == 0:
         return "exactly right"
     return f"{numbers.percent(abs(bias))} too {'low' if bias < 0 else 'high'}"

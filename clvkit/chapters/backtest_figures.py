@@ -114,8 +114,9 @@ def _tracking_title(b: Backtest, after: pd.DataFrame) -> str:
     """From when on what happened left the range, and stayed outside it."""
     if after["low"].isna().any():
         gap = b.accuracy.bias
-        size = numbers.percent(abs(gap or 0))
-        return f"At the end the forecast is {size} {'below' if (gap or 0) < 0 else 'above'} what happened"
+        if gap is None:
+            return "The forecast rises, and nobody bought again"
+        return f"At the end the forecast is {numbers.percent(abs(gap))} {'below' if gap < 0 else 'above'} what happened"
     outside = (after["actual"] < after["low"]) | (after["actual"] > after["high"])
     if not outside.iloc[-1]:
         return "At the end the purchases made lie inside the forecast's range"
