@@ -117,7 +117,7 @@ def value_by_holder(valuation: "Valuation", name: str = "value_by_holder") -> Fi
     share = frame["customers"] / frame["customers"].sum()
     top = frame.iloc[-1]
     unit = numbers.unit_for(frame["value"])
-    with style.canvas(height=0.5 + 0.42 * len(frame)) as (drawing, axes):
+    with style.canvas(height=0.5 + (0.36 if name == "page_one" else 0.42) * len(frame)) as (drawing, axes):
         places = np.arange(len(frame))
         axes.barh(places - 0.19, share, 0.34, **style.PREVIOUS_BAR)
         axes.barh(places + 0.19, frame["share"], 0.34, **style.FORECAST_BAR)
@@ -145,7 +145,9 @@ def value_by_holder(valuation: "Valuation", name: str = "value_by_holder") -> Fi
             for g, c, v in zip(frame["group"], share, frame["share"], strict=True)
         ),
         frame=frame.assign(customer_share=share),
-        worry="Value held by few means that losing a few of them moves the total, and no interval here counts that "
+        worry=None
+        if name == "page_one"
+        else "Value held by few means that losing a few of them moves the total, and no interval here counts that "
         "somebody could lure them away together.",
     )
 
