@@ -322,6 +322,6 @@ def effect(backtests: Backtests, equity: "Estimate") -> Sentence:
     )
     return Sentence(text + (
         "Since an interval of the model missed what happened, page one states this range beside the value."
-        if wide.missed
+        if backtests.latest.missed
         else "The intervals of the model held what happened, so page one states the model's own."
     ))  # fmt: skip
