@@ -74,7 +74,8 @@ class BetaGeometric(Process):
         x, t = np.broadcast_arrays(np.asarray(count, float), np.asarray(t, float))
         share, flips = t / (alpha + t), x + self.offset
         log_nbd = gammaln(r + x) - gammaln(r) - gammaln(x + 1) - r * np.log1p(t / alpha)
-        log_nbd = log_nbd + np.where(x > 0, x, 0.0) * np.log(np.where(x > 0, share, 1.0))
+        with np.errstate(divide="ignore"):  # at t = 0 nobody has bought
+            log_nbd = log_nbd + np.where(x > 0, x, 0.0) * np.log(np.where(x > 0, share, 1.0))
         stayed = np.exp(betaln(a, b + flips) - betaln(a, b) + log_nbd)
         reached = np.where(x > 0, betainc(np.where(x > 0, x, 1.0), r, share), 1.0)  # P(at least x purchases)
         left = np.exp(betaln(a + 1, np.maximum(b + flips - 1, 1e-300)) - betaln(a, b)) * reached
