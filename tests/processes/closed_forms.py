@@ -55,14 +55,10 @@ def paretonbd_hypergeometric(parameters, x, t_x, T):
     return mp.log(_rising(r, x) * alpha**r * beta**s * inside)
 
 
-def paretonbd_expected(parameters, x, T, horizon, discount=0, rate=1, hazard=1):
-    """(Discounted) expected transactions of a living customer, by quadrature over time."""
-    r, alpha, s, beta, T, discount, rate, hazard = _numbers(*parameters, T, discount, rate, hazard)
-    scale = (beta + T) / hazard
-    ends = [0, scale, 10 * scale, mp.inf] if horizon == mp.inf else mp.linspace(0, mp.mpf(float(horizon)), 6)
-    return (
-        rate * (r + x) / (alpha + T) * mp.quad(lambda t: mp.exp(-discount * t) * (1 + t / scale) ** -s, ends)
-    )
+def paretonbd_expected(parameters, x, T, horizon):
+    """Expected transactions of a living customer: Fader & Hardie (2005), note on the Pareto/NBD, eq. 41."""
+    r, alpha, s, beta, T, horizon = _numbers(*parameters, T, horizon)
+    return (r + x) * (beta + T) / ((alpha + T) * (s - 1)) * (1 - (1 + horizon / (beta + T)) ** (1 - s))
 
 
 def paretonbd_dert(parameters, x, T, discount):
@@ -92,36 +88,6 @@ def betageo_expected(parameters, x, T, horizon, offset):
     left = b + x + offset
     gauss = mp.hyp2f1(r + x, left, a + left - 1, horizon / (alpha + T + horizon))
     return (a + left - 1) / (a - 1) * (1 - ((alpha + T) / (alpha + T + horizon)) ** (r + x) * gauss)
-
-
-def betageo_discounted(parameters, x, T, horizon, discount, offset):
-    """The discounted expectation, as ∫ e^{-δt} (r'/α') ₂F₁(r'+1, a; a+b'; −t/α') dt."""
-    r, alpha, a, b, T, discount = _numbers(*parameters, T, discount)
-    shape, scale, left = r + x, alpha + T, b + x + offset
-    ends = [0, scale / shape, scale, 10 * scale]
-    ends = [*ends, mp.inf] if horizon == mp.inf else mp.linspace(0, mp.mpf(float(horizon)), 4)
-    with mp.workdps(20):
-        return mp.quad(
-            lambda t: mp.exp(-discount * t) * shape / scale * mp.hyp2f1(shape + 1, a, a + left, -t / scale),
-            ends,
-            maxdegree=8,
-        )
-
-
-def betageo_mean_over_p(parameters, x, T, horizon, offset, rate=1, hazard=1):
-    """Undiscounted, with multipliers: the mean over p of (1 − (1 + p_h H/α'')^-r')/p_h, p_h = 1 − (1−p)^h."""
-    r, alpha, a, b, T, horizon = _numbers(*parameters, T, horizon)
-    shape, scale, left = r + x, (alpha + T) / rate, b + x + offset
-
-    def weighted(y):
-        log_p, log_stay = -mp.log1p(mp.exp(-y)), -mp.log1p(mp.exp(y))
-        ended = -mp.expm1(hazard * log_stay)
-        reached = -mp.expm1(-shape * mp.log1p(ended * horizon / scale)) / ended
-        return mp.exp(a * log_p + left * log_stay) / mp.beta(a, left) * reached
-
-    middle, spread = mp.log(a / left), mp.sqrt(1 / a + 1 / left)
-    with mp.workdps(25):
-        return mp.quad(weighted, [-mp.inf, *(middle + k * spread for k in (-6, -2, 0, 2, 6)), mp.inf])
 
 
 def betageo_pmf(parameters, x, t, offset):
