@@ -22,9 +22,11 @@ class Fit:
     log_likelihood : at ``mle``, in the stated unit.
     gradient_norm : largest |d LL / d log parameter| at ``mle``, per customer.
     draws : (chains, draws, k) posterior, or None where only maximum likelihood was asked for.
-    method : ``mle`` or ``nuts``.
+    method : ``mle``, ``nuts`` or ``laplace`` (importance sampling around the mode).
     diagnostics : ``r_hat_max``, ``ess_min`` (bulk and tail), ``divergences``, ``pareto_k``.
     scale : the unit-free scale of the priors: median age (or median mean spend), in the stated unit.
+    at_bound : coordinates that maximum likelihood drove to the bound of the search: the data do not limit them.
+    starts_agreeing : how many of the starting points led to the maximum.
     """
 
     process: str
@@ -41,6 +43,8 @@ class Fit:
     method: str = "mle"
     draws: np.ndarray | None = None
     diagnostics: dict = field(default_factory=dict)
+    at_bound: tuple[str, ...] = ()
+    starts_agreeing: int = 0
 
     @cached_property
     def model(self) -> Model:
@@ -118,6 +122,8 @@ class Fit:
                 "seconds",
                 "method",
                 "diagnostics",
+                "at_bound",
+                "starts_agreeing",
             )
         }
         made |= {"mle": self.mle.tolist(), "se": [_finite(v) for v in self.se]}
@@ -134,7 +140,7 @@ class Fit:
         """Read what `save` wrote."""
         made = json.loads((folder / "fit.json").read_text(encoding="utf-8"))
         made["priors"] = {name: Prior(*values) for name, values in made["priors"].items()}
-        made["mle"] = np.array(made["mle"])
+        made["mle"], made["at_bound"] = np.array(made["mle"]), tuple(made["at_bound"])
         made["se"] = np.array([np.nan if v is None else v for v in made["se"]])
         fit = cls(**made)
         if not (folder / "posterior.nc").exists():

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
 
 from clvkit.errors import FitError, StudyError
-from clvkit.optimum import climb, log_standard_errors, whiten
+from clvkit.optimum import best_of, climb
 from clvkit.rules import RuleBroken, did_you_mean, listed
 from clvkit.section import Section
 
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from clvkit.fit import Fit
-    from clvkit.processes.base import Prior
+    from clvkit.optimum import Peak
+    from clvkit.processes.base import Model, Prior
+
+THIN = 5_000  # about so many cells are enough to tell whether another start leads to a higher maximum
 
 CountProcess = Literal["bgnbd", "mbgnbd", "paretonbd"]
 AnyProcess = Literal["bgnbd", "mbgnbd", "paretonbd", "gammagamma"]
@@ -27,6 +30,16 @@ TimeUnit = Literal["day", "week", "month", "year"]
 class SamplerSection(Section):
     """How posteriors are sampled."""
 
+    method: Literal["auto", "nuts", "laplace"] = Field(
+        "auto",
+        description=(
+            "nuts: the No-U-Turn sampler; laplace: importance sampling around the mode, used only where its own "
+            "diagnostics accept it; auto: laplace where there are more cells than nuts_max_cells."
+        ),
+    )
+    nuts_max_cells: int = Field(
+        20_000, ge=0, description="With method auto, the most cells that the No-U-Turn sampler is used for."
+    )
     draws: int = Field(1000, ge=100, description="Posterior draws kept per chain.")
     tune: int = Field(1000, ge=100, description="Tuning steps per chain, discarded.")
     chains: int = Field(4, ge=2, description="Independent chains; convergence is judged by comparing them.")
@@ -166,18 +179,15 @@ def fit_process(
     age = merged["T_days"].to_numpy(float)
     scale = weighted_median(age, n)  # days; fits run in multiples of the median age
     scale = scale if scale > 0 else max(float(age.max()), 1.0)
-    F, whole = model.prepare(x, merged["recency_days"].to_numpy(float) / scale, age / scale, n)
     return _fit(
         model,
-        F,
-        whole,
+        (x, merged["recency_days"].to_numpy(float) / scale, age / scale, n),
         priors_of(name, section),
         section,
         scale=scale / unit,
         densities=float((x * n).sum()),
-        customers=int(n.sum()),
-        cells=len(merged),
         unit=unit,
+        week=7.0 / scale,
         sample=name in section.sampled if sample is None else sample,
     )
 
@@ -208,17 +218,13 @@ def fit_spend(
     x, n = merged["frequency"].to_numpy(float), merged["n"].to_numpy(float)
     spend = merged["spend_minor"].to_numpy(float) / minor_per_unit
     scale = weighted_median(spend / x, n)
-    F, whole = model.prepare(x, spend / scale, n)
     return _fit(
         model,
-        F,
-        whole,
+        (x, spend / scale, n),
         priors_of("gammagamma", section),
         section,
         scale=scale,
         densities=float(n.sum()),
-        customers=int(n.sum()),
-        cells=len(merged),
         unit=1.0,
         sample="gammagamma" in section.sampled if sample is None else sample,
     )
@@ -231,56 +237,72 @@ def weighted_median(values: np.ndarray, n: np.ndarray) -> float:
     return float(values[order][np.argmax(reached)])
 
 
-def _fit(
-    model, F, whole, priors, section, *, scale, densities, customers, cells, unit, sample
-) -> "Fit":
-    """Maximum likelihood from several starts, and NUTS where asked for, on unit-free cells."""
+def _fit(model, cells, priors, section, *, scale, densities, unit, sample, week=None) -> "Fit":
+    """Maximum likelihood from several starts, and a posterior where asked for, on unit-free cells.
+
+    ``cells`` are the columns of `Model.prepare`, the last of them the counts; ``week`` is the length of a week in
+    their times, where they have times.
+    """
     from clvkit.fit import Fit
-    from clvkit.sampling import diagnose, nuts, require_finite
+    from clvkit.sampling import sample_posterior
 
     began = time.perf_counter()
-    flat, posterior = model.target(F, whole, None), model.target(F, whole, priors)
+    F, whole = model.prepare(*cells)
+    every = max(1, len(cells[0]) // THIN)
+    thin = model.target(*model.prepare(*(column[::every] for column in cells)), None) if every > 1 else None
+    flat = model.target(F, whole, None)
     middle = np.array([prior.mean for prior in priors.values()])
-    mode = climb(posterior, middle)
-    best = max(
-        (climb(flat, start) for start in (mode, middle, mode + 1.0, mode - 1.0)),
-        key=lambda eta: flat.value_and_gradient(eta)[0],
-    )
-    value, gradient = flat.value_and_gradient(best)
-    unit_free = model.from_coordinates(best)
-    estimate = model.in_unit(unit_free, scale)
+    mode = climb(model.target(F, whole, priors), middle) if sample else None
+    first = middle if mode is None else mode.eta
+    peak, agreeing = best_of(flat, thin or flat, first, [middle, first + 1.0, first - 1.0])
+    customers = int(cells[-1].sum())
+    estimate = model.in_unit(model.from_coordinates(peak.eta), scale)
     fit = Fit(
         model.name,
         unit,
         estimate,
-        estimate * log_standard_errors(model, F, whole, unit_free),
-        value - densities * np.log(scale),
-        float(np.abs(gradient).max() / customers),
+        estimate * log_standard_errors(model, peak),
+        peak.value - densities * np.log(scale),
+        float(np.abs(peak.gradient).max() / customers),
         customers,
-        cells,
+        len(cells[0]),
         scale,
         priors,
         time.perf_counter() - began,
+        at_bound=tuple(name for name, there in zip(priors, peak.at_bound, strict=True) if there),
+        starts_agreeing=agreeing,
     )
     if not sample:
         return fit
-    settings = section.sampler
-    eta, divergences = nuts(
-        posterior,
+    draws, method, diagnostics = sample_posterior(
+        model.target(F, whole, priors),
         mode,
-        whiten(posterior, mode),
-        draws=settings.draws,
-        tune=settings.tune,
-        chains=settings.chains,
-        target_accept=settings.target_accept,
-        seed=settings.seed + zlib.crc32(model.name.encode()) % 10_000,
+        section.sampler,
+        cells=len(cells[0]),
+        coarse=lambda: model.target(*model.prepare(*coarsened(*cells, week)), priors) if week else None,
+        seed=section.sampler.seed + zlib.crc32(model.name.encode()) % 10_000,
     )
-    draws = model.in_unit(model.from_coordinates(eta), scale)
-    require_finite(draws, model.label)
-    return replace(
-        fit,
-        method="nuts",
-        draws=draws,
-        seconds=time.perf_counter() - began,
-        diagnostics=diagnose(eta) | {"divergences": divergences, "pareto_k": None},
-    )
+    draws = model.in_unit(model.from_coordinates(draws), scale)
+    if not np.all(np.isfinite(draws)):
+        raise FitError(
+            f"the posterior of {model.label} holds values that are not finite",
+            fix="look at the priors in models.priors and at the cells the model was fitted to",
+        )
+    seconds = time.perf_counter() - began
+    return replace(fit, method=method, draws=draws, seconds=seconds, diagnostics=diagnostics)
+
+
+def coarsened(x, t_x, T, n, week: float) -> list[np.ndarray]:
+    """The same customers with times rounded to whole weeks: a hundredth of the cells or fewer."""
+    keys = np.stack([x, np.round(t_x / week), np.round(T / week)]).astype(np.int64)
+    distinct, where = np.unique(keys, axis=1, return_inverse=True)
+    return [distinct[0], distinct[1] * week, distinct[2] * week, np.bincount(where.ravel(), weights=n)]
+
+
+def log_standard_errors(model: "Model", peak: "Peak") -> np.ndarray:
+    """Standard errors of the log parameters at a maximum; NaN where the likelihood is flat there."""
+    logs = lambda eta: np.log(model.from_coordinates(eta))  # noqa: E731
+    moves = 1e-6 * np.eye(len(peak.eta))
+    jacobian = np.stack([(logs(peak.eta + move) - logs(peak.eta - move)) / 2e-6 for move in moves], axis=1)
+    variance = np.diag(jacobian @ peak.covariance() @ jacobian.T)
+    return np.sqrt(np.where(variance > 0, variance, np.nan))

@@ -1,60 +1,112 @@
 """The top of a log-density with an exact gradient: finding it, and the curvature there."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from clvkit.processes._posterior import Target
 
+#: Coordinates are logs and logits of unit-free quantities: beyond this a density is flat, and a search that gets
+#: there has been running away.
+BOUND = 15.0
+_STEP = 1e-4
 
-def climb(target: "Target", start: np.ndarray) -> np.ndarray:
-    """The coordinates of the nearest maximum: BFGS with the exact gradient, then Newton steps to finish."""
+
+@dataclass(frozen=True)
+class Peak:
+    """A maximum: where (k,), how high, the gradient (k,) and the curvature (k, k), minus the second derivatives."""
+
+    eta: np.ndarray
+    value: float
+    gradient: np.ndarray
+    curvature: np.ndarray
+
+    @property
+    def at_bound(self) -> np.ndarray:
+        """Which coordinates ran away to the bound of the search: (k,) booleans."""
+        return np.abs(self.eta) > BOUND - 1e-6
+
+    def root(self) -> np.ndarray:
+        """A root (k, k) of the inverse curvature; directions without curvature get unit length."""
+        values, vectors = np.linalg.eigh(self.curvature)
+        return vectors / np.sqrt(np.where(values > 1e-2, values, 1.0))
+
+    def covariance(self) -> np.ndarray:
+        """The inverse curvature; NaN where the top is flat, so that no standard error is made up."""
+        size = len(self.eta)
+        if not np.all(np.isfinite(self.curvature)) or self.at_bound.any():
+            return np.full((size, size), np.nan)
+        if np.linalg.eigvalsh(self.curvature).min() <= 0:
+            return np.full((size, size), np.nan)
+        return np.linalg.inv(self.curvature)
+
+
+def climb(target: "Target", start: np.ndarray) -> Peak:
+    """The nearest maximum: L-BFGS within bounds, then Newton steps with the exact gradient to finish."""
     from scipy.optimize import minimize
+
+    unit = max(1.0, abs(target.value_and_gradient(start)[0]))  # of the order of the number of customers
 
     def downhill(eta):
         value, gradient = target.value_and_gradient(eta)
-        return (-value, -gradient) if np.isfinite(value) else (1e300, np.zeros_like(eta))
+        return (-value / unit, -gradient / unit) if np.isfinite(value) else (1e10, np.zeros_like(eta))
 
-    eta = minimize(downhill, start, jac=True, method="BFGS", options={"gtol": 1e-6, "maxiter": 500}).x
-    for _ in range(5):
-        value, gradient = target.value_and_gradient(eta)
-        step = whiten(target, eta)
-        step = step @ step.T @ gradient
+    options = {"gtol": 1e-7, "ftol": 1e-15, "maxiter": 500, "maxcor": 20}
+    bounds = [(-BOUND, BOUND)] * len(start)
+    eta = minimize(
+        downhill, np.clip(start, -BOUND, BOUND), jac=True, method="L-BFGS-B", bounds=bounds, options=options
+    ).x
+    peak = survey(target, eta)
+    for _ in range(8):
+        step = np.where(peak.at_bound, 0.0, peak.root() @ (peak.root().T @ peak.gradient))
         if not np.all(np.isfinite(step)) or np.abs(step).max() > 0.5:
-            break  # the surface is flat or not concave here: BFGS's answer stands
-        if target.value_and_gradient(eta + step)[0] < value:
+            break  # the surface is flat or not concave here: the search's answer stands
+        value, gradient = target.value_and_gradient(np.clip(peak.eta + step, -BOUND, BOUND))
+        if value < peak.value - 1e-9 * abs(peak.value):
             break
-        eta = eta + step
-        if np.abs(step).max() < 1e-9:
+        close = np.abs(step).max() < 1e-2  # the curvature hardly changes over such a step
+        peak = (
+            Peak(peak.eta + step, value, gradient, peak.curvature)
+            if close
+            else survey(target, peak.eta + step)
+        )
+        if np.abs(step).max() < 1e-8:
             break
-    return eta
+    return survey(target, peak.eta) if np.abs(peak.eta - eta).max() > 1e-2 else peak
 
 
-def whiten(target: "Target", eta: np.ndarray) -> np.ndarray:
-    """A root (k, k) of the inverse curvature at ``eta``; directions without curvature get unit length."""
-    curvature = -hessian(lambda at: target.value_and_gradient(at)[1], eta)
-    values, vectors = np.linalg.eigh(curvature)
-    return vectors / np.sqrt(np.where(values > 1e-2, values, 1.0))
+def survey(target: "Target", eta: np.ndarray) -> Peak:
+    """Value, gradient and curvature at a point."""
+    value, gradient = target.value_and_gradient(eta)
+    return Peak(eta, value, gradient, -hessian(lambda at: target.value_and_gradient(at)[1], eta))
 
 
-def hessian(gradient, at: np.ndarray, step: float = 1e-4) -> np.ndarray:
+def hessian(gradient: "Callable", at: np.ndarray) -> np.ndarray:
     """Symmetric matrix of second derivatives by central differences of an exact gradient."""
-    columns = [(gradient(at + move) - gradient(at - move)) / (2 * step) for move in step * np.eye(len(at))]
+    columns = [(gradient(at + move) - gradient(at - move)) / (2 * _STEP) for move in _STEP * np.eye(len(at))]
     matrix = np.stack(columns)
     return (matrix + matrix.T) / 2
 
 
-def log_standard_errors(model, F, whole, parameters: np.ndarray) -> np.ndarray:
-    """Standard errors of the log parameters from the observed information; NaN where it is singular."""
-    none = np.empty(0)
+def best_of(
+    target: "Target", thin: "Target", first: np.ndarray, others: list[np.ndarray]
+) -> tuple[Peak, int]:
+    """The highest maximum from several starts, and how many of them led to it.
 
-    def gradient(logs):
-        out = np.zeros(len(logs))
-        model.evaluate(np.exp(logs), F, whole, out, none, none)
-        return out
-
-    information = -hessian(gradient, np.log(parameters))
-    if not np.all(np.isfinite(information)) or np.linalg.eigvalsh(information).min() <= 0:
-        return np.full(len(parameters), np.nan)
-    return np.sqrt(np.diag(np.linalg.inv(information)))
+    ``thin`` is the same density on a part of the cells. The other starts are tried there, where a try costs
+    little; only one that gets higher there than ``first`` does is followed on all of the data.
+    """
+    peak = climb(target, first)
+    home = climb(thin, peak.eta)
+    tries = [climb(thin, start) for start in others]
+    agree = 1 + sum(one.value <= home.value + 1e-6 * abs(home.value) for one in tries)
+    higher = max((one for one in tries if one.value > home.value + 1e-6 * abs(home.value)),
+                 key=lambda one: one.value, default=None)  # fmt: skip
+    if higher is not None:
+        rival = climb(target, higher.eta)
+        peak = rival if rival.value > peak.value else peak
+    return peak, agree

@@ -1,12 +1,63 @@
-"""Posterior sampling: NUTS on the native log-posterior, and the diagnostics that judge it."""
+"""Posterior sampling: the method that is affordable, and the diagnostics that judge it."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clvkit.errors import FitError
+from clvkit.laplace import importance
+from clvkit.optimum import Peak
 from clvkit.processes._posterior import Target, native_expand, native_logp
 from clvkit.processes.base import Model, Prior
 
+if TYPE_CHECKING:
+    from clvkit.fitting import SamplerSection
+
 _START_SPREAD = 1.5  # chains start this many posterior standard deviations apart, so that R-hat can tell
+
+
+def sample_posterior(
+    target: Target,
+    mode: Peak,
+    settings: "SamplerSection",
+    *,
+    cells: int,
+    seed: int,
+    coarse: Callable[[], Target | None],
+) -> tuple[np.ndarray, str, dict]:
+    """Draws of the coordinates by the method that the settings ask for, or that the number of cells affords.
+
+    Importance sampling around the mode is taken only where its diagnostics accept it. Where they do not, the
+    No-U-Turn sampler runs on cells ``coarse`` in time (None: on the cells themselves), and the diagnostics say so.
+
+    Returns
+    -------
+    draws : (chains, draws, k); one chain of re-sampled draws for ``laplace``.
+    method : ``nuts`` or ``laplace``.
+    diagnostics : ``r_hat_max``, ``ess_min``, ``divergences``, ``pareto_k``, ``coarsened``.
+    """
+    slow = cells > settings.nuts_max_cells
+    diagnostics: dict = {"r_hat_max": None, "divergences": None, "pareto_k": None, "coarsened": False}
+    if settings.method == "laplace" or (settings.method == "auto" and slow):
+        weighted = importance(target, mode.eta, mode.root(), seed=seed)
+        diagnostics |= {"ess_min": weighted.ess, "pareto_k": weighted.pareto_k}
+        if weighted.good:
+            rng = np.random.default_rng([seed, 1])
+            return weighted.resample(len(weighted.eta), rng)[None], "laplace", diagnostics
+        coarser = coarse() if slow else None
+        if coarser is not None:
+            target, diagnostics["coarsened"] = coarser, True
+    eta, divergences = nuts(
+        target,
+        mode.eta,
+        mode.root(),
+        draws=settings.draws,
+        tune=settings.tune,
+        chains=settings.chains,
+        target_accept=settings.target_accept,
+        seed=seed,
+    )
+    return eta, "nuts", diagnostics | diagnose(eta) | {"divergences": divergences}
 
 
 def nuts(
@@ -99,12 +150,3 @@ def pymc_model(model: Model, priors: dict[str, Prior], F: np.ndarray, whole: np.
         coordinates = [pm.Normal(name, prior.mean, prior.sd) for name, prior in priors.items()]
         pm.Potential("log_likelihood", LogLikelihood()(pt.stack(coordinates))[0])
     return stated
-
-
-def require_finite(draws: np.ndarray, label: str) -> None:
-    """Raise `FitError` where a posterior holds values that are not numbers."""
-    if not np.all(np.isfinite(draws)):
-        raise FitError(
-            f"the posterior of {label} holds values that are not finite",
-            fix="look at the priors in models.priors and at the cells the model was fitted to",
-        )

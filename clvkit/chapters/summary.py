@@ -68,8 +68,8 @@ def headline(valuation: "Valuation", backtests: "Backtests") -> Headline:
     if latest is None:
         return Headline(f"{sentence}; how the model would have done earlier was not tried.")
     sentence += f"; used {_span(latest.horizon_days)} earlier, the model {missed(latest)}"
-    if latest.missed:
-        wide = adjusted_range(equity, backtests.champion)
+    wide = adjusted_range(equity, backtests.champion)
+    if wide is not None and wide.missed:
         low, high = _ends(wide.low, wide.high, equity.value)
         sentence += f" (range with that: {low} to {high})"
     return Headline(f"{sentence}.")
