@@ -1,8 +1,8 @@
-"""The models' formulas as their papers print them, in 40 digits: slow, literal, and independent of the kernels."""
+"""The models' formulas as their papers print them, in 50 digits: slow, literal, and independent of the kernels."""
 
 import mpmath as mp
 
-mp.mp.dps = 40
+mp.mp.dps = 50
 
 
 def _numbers(*values):

@@ -1,4 +1,4 @@
-"""BG/NBD and MBG/NBD against their papers' formulas in 40 digits, and against printed values."""
+"""BG/NBD and MBG/NBD against their papers' formulas in 50 digits, and against printed values."""
 
 import closed_forms
 import numpy as np
