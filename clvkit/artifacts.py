@@ -173,7 +173,14 @@ def _sensitivity_settings(study: "Study", arguments: Arguments) -> dict:
 
 _ENGINE = ("ibis-framework", "duckdb", "pandas")
 _MATHS = ("numpy", "scipy", "numba", "nutpie")
-_FITTING = ("clvkit.processes", "clvkit.fitting", "clvkit.fit", "clvkit.optimum", "clvkit.sampling", "clvkit.laplace")
+_FITTING = (
+    "clvkit.processes",
+    "clvkit.fitting",
+    "clvkit.fit",
+    "clvkit.optimum",
+    "clvkit.sampling",
+    "clvkit.laplace",
+)
 _VALUING = (
     *_FITTING,
     "clvkit.value",

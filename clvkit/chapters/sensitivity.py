@@ -284,7 +284,9 @@ def checks(moved: Sensitivity, valuation: "Valuation", section: SensitivitySecti
     for name in (name for name, driver in DRIVERS.items() if driver.source == "study"):
         row, driver = rows.loc[name], DRIVERS[name]
         effect = max(abs(row["difference_down"]), abs(row["difference_up"])) / moved.equity.value
-        much = effect > section.max_assumption_effect * (1 + 1e-6)  # proportional drivers move it by just that
+        much = effect > section.max_assumption_effect * (
+            1 + 1e-6
+        )  # proportional drivers move it by just that
         found.append(
             Check(
                 f"sensitivity.{name}",

@@ -181,9 +181,9 @@ class TestChecks:
         checks = {check.id: check for check in found}
         assert {check.chapter for check in found} == {"06_sensitivity"}
         assert (checks["sensitivity.base"].status, checks["sensitivity.base"].severity) == ("pass", "stop")
-        assert checks["sensitivity.margin"].status == "review"
+        assert checks["sensitivity.margin"].status == "info"
         assert checks["sensitivity.margin"].value == pytest.approx(0.1)
-        assert checks["sensitivity.horizon"].status == "review"
+        assert checks["sensitivity.horizon"].status == "info"
         assert checks["sensitivity.discount_rate"].status == "info"
         assert checks["sensitivity.discount_rate"].recommendation == ""
 
@@ -198,6 +198,6 @@ class TestChecks:
         )
 
     def test_the_study_sets_what_is_much(self, pareto):
-        lenient = SensitivitySection(max_assumption_effect=0.5)
-        found = chapter.checks(pareto, valuation(pareto.equity.value), lenient)
-        assert [check.status for check in found] == ["pass", "info", "info", "info"]
+        strict = SensitivitySection(max_assumption_effect=0.05)
+        found = chapter.checks(pareto, valuation(pareto.equity.value), strict)
+        assert [check.status for check in found] == ["pass", "review", "info", "review"]
