@@ -48,10 +48,11 @@ def cdnow_spend_cells(cdnow_purchases):
 
 
 @pytest.fixture(scope="session")
-def cdnow_customers(cdnow_summary):
+def cdnow_customers(cdnow_purchases):
     """Distinct histories with their total of repeat spend, and how many customers share them."""
-    keys = ["segment", "frequency", "recency_days", "T_days", "spend_minor"]
-    return cdnow_summary.groupby(keys, as_index=False).size().rename(columns={"size": "n"})
+    from clvkit.customers import customer_summary, score_cells
+
+    return score_cells(customer_summary(cdnow_purchases, ORIGIN))
 
 
 @pytest.fixture(scope="session")
@@ -74,9 +75,9 @@ def cdnow_fits(cdnow_cells, cdnow_spend_cells):
 
 @pytest.fixture(scope="session")
 def cdnow_posteriors(cdnow_cells, cdnow_spend_cells):
-    """Fits of every model to the sample with a posterior at the default settings, by name."""
-    from clvkit.fitting import ModelsSection, fit_process, fit_spend
+    """Fits of every model to the sample with a short posterior (2 chains of 250 draws), by name."""
+    from clvkit.fitting import ModelsSection, SamplerSection, fit_process, fit_spend
 
-    section = ModelsSection()
+    section = ModelsSection(sampler=SamplerSection(draws=250, tune=300, chains=2))
     fits = {name: fit_process(name, cdnow_cells, section, sample=True) for name in section.processes}
     return fits | {"gammagamma": fit_spend(cdnow_spend_cells, section, 100, sample=True)}
