@@ -161,16 +161,17 @@ def one_way(
     require_mean_spend(spend, draws[1])
     at_mle = fit.mle[None], spend.mle[None]
 
-    def swept(cases, parameters=draws) -> list[Totals]:
+    def swept(cases, parameters=at_mle, **options) -> list[Totals]:
         group = np.zeros(len(cells), int)
-        return [one[0] for one in sweep(fit, spend, parameters, cells, [group], cases, minor_per_unit)]
+        found = sweep(fit, spend, parameters, cells, [group], cases, minor_per_unit, **options)
+        return [one[0] for one in found]
 
     steps = (1 - section.change, 1 + section.change, 1 - NUDGE, 1 + NUDGE)
     moved = {name: [driver.moved(terms, step) for step in steps] for name, driver in DRIVERS.items()}
     cases = [(terms, Future())]
     cases += [DRIVERS[name].case(terms, to) for name, values in moved.items() for to in values]
-    drawn = [one.value[:, 0] for one in swept(cases)]
-    plug = [float(one.value[0, 0]) for one in swept(cases, at_mle)]
+    drawn = [one.value[:, 0] for one in swept(cases, draws, money_only=True)]
+    plug = [float(one.value[0, 0]) for one in swept(cases, money_only=True)]
     level = _levels(swept, terms, section.change)
 
     def estimate(values: np.ndarray, mle: float, unit: str) -> Estimate:
@@ -224,7 +225,7 @@ def one_way(
 def _levels(swept, terms: Terms, change: float) -> dict:
     """Per driver, a function from its factor to its level, in the unit that readers are told.
 
-    Those of the future are read off expected purchases, so that they mean the same in every process: the rate
+    Those of the future are read off expected purchases at the maximum-likelihood estimate, so that they mean the same in every process: the rate
     from the first moments ahead, spend from value over purchases, and the hazard from how much slower
     purchasing is after a year.
     """

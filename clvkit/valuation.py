@@ -127,6 +127,7 @@ def valuation(
             [np.zeros(len(cells), int)],
             [(one, Future()) for one in terms_of],
             minor_per_unit,
+            money_only=True,
         )
         return full, [look[0].value[:, 0] for look in looks]
 

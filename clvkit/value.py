@@ -1,7 +1,7 @@
 """Value: P(alive), discounted expected purchases and expected margin make customer lifetime value."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -137,6 +137,8 @@ def sweep(
     groupings: list[np.ndarray],
     cases: list[tuple[Terms, Future]],
     minor_per_unit: float,
+    *,
+    money_only: bool = False,
 ) -> list[list[Totals]]:
     """Value the customers of ``cells``: P(alive) × discounted expected purchases × expected margin.
 
@@ -147,6 +149,7 @@ def sweep(
     cells : ``frequency``, ``recency_days``, ``T_days``, ``n`` and ``spend_minor`` (sum over the cell).
     groupings : each (cells,) whole numbers from 0, the group every cell belongs to.
     cases : the terms and futures to value under; P(alive) is the same in all of them.
+    money_only : leave expected purchases out (they become NaN), which halves the work.
 
     Returns
     -------
@@ -164,7 +167,8 @@ def sweep(
         members = [np.eye(int(group.max()) + 1)[group[part]] for group in groupings]
         block = Block.of(fit, spend, draws, cells.iloc[part], minor_per_unit)
         for case, result in zip(cases, results, strict=True):
-            purchases, value = block.purchases(*case), block.value(*case)
+            value = block.value(*case)
+            purchases = np.full_like(value, np.nan) if money_only else block.purchases(*case)
             for member, totals in zip(members, result, strict=True):
                 totals.alive[:] += block.alive @ member
                 totals.purchases[:] += purchases @ member
@@ -182,6 +186,7 @@ class Block:
     T: np.ndarray
     alive: np.ndarray
     spend: np.ndarray
+    _known: dict = field(default_factory=dict, repr=False)  # margin and spend cases share their expectations
 
     @classmethod
     def of(cls, fit, spend, draws, cells, minor_per_unit) -> "Block":
@@ -194,10 +199,12 @@ class Block:
         return cls(fit, draws[0], x, T, alive * n, alive * amount)
 
     def _expected(self, terms: Terms, future: Future, discount: float) -> np.ndarray:
-        horizon = terms.horizon_days / self.fit.unit_days
-        return self.fit.model.expected(
-            self.parameters, self.x, self.T, horizon, discount, future.rate, future.hazard
-        )
+        asked = (terms.horizon_days / self.fit.unit_days, discount, future.rate, future.hazard)
+        if asked not in self._known:
+            while len(self._known) > 1:
+                self._known.pop(next(iter(self._known)))
+            self._known[asked] = self.fit.model.expected(self.parameters, self.x, self.T, *asked)
+        return self._known[asked]
 
     def purchases(self, terms: Terms, future: Future) -> np.ndarray:
         """Expected purchases within the horizon, undiscounted: (draws, cells); NaN where it is infinite."""
