@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from clvkit.checks import Check
+from clvkit.numbers import percent
 from clvkit.section import Section
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def _repeat_share(customers: int, repeaters: int, section: SufficiencySection) -
         "sufficiency.repeat_share",
         "A share of customers comes back",
         "pass" if good else "review",
-        f"{share:.1%} of customers have bought on a second day; below {need:.1%} the figures want a second "
+        f"{percent(share)} of customers have bought on a second day; below {percent(need)} the figures want a second "
         "look.",
         value=share,
         threshold=need,

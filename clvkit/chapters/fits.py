@@ -67,6 +67,11 @@ def comparison(fits: "dict[str, Fit]", headline: str) -> Table:
     )
 
 
+def as_results(fits: "dict[str, Fit]", interval: float) -> dict[str, dict]:
+    """The fits by name as ``results.json`` holds them."""
+    return {name: fit.to_json(interval) for name, fit in fits.items()}
+
+
 def parameters(fit: "Fit", prior_posterior: pd.DataFrame) -> Table:
     """Prior, posterior and maximum likelihood of each parameter, side by side."""
     unit = (

@@ -41,7 +41,7 @@ def answer(moved: Sensitivity) -> Sentence:
     lost = numbers.money(-first * moved.equity.value, moved.currency)
     text = (
         f"**A {listing(names, 'or')} {word} takes {lost} ({numbers.percent(-first)}) off customer equity** of "
-        f"{numbers.money(moved.equity.value, moved.currency)}; nothing else takes more."
+        f"{numbers.money(moved.equity.value, moved.currency)}."
     )
     if others:
         less = [f"a {listing(names, 'or')} {word} {numbers.percent(-share)}" for share, word, names in others]
@@ -226,8 +226,8 @@ def needed(moved: Sensitivity) -> Sentence:
                 f"the {label} {level_text(row.driver, row.level, moved.currency)} instead of {instead}"
             )
         elif np.isfinite(row.factor):
-            word = "higher" if row.factor > 1 else "lower"
-            told.append(f"the {label} {numbers.percent(abs(row.factor - 1), 0)} {word}")
+            word = "higher" if row.factor > 1 else "lower"  # no share of a whole: 99.6 % rounds to 100 %
+            told.append(f"the {label} {numbers.number(100 * abs(row.factor - 1), 0)} % {word}")
         else:
             bound = (
                 f" up to {numbers.number(driver.most, 0)} times as high"

@@ -6,7 +6,15 @@ import numpy as np
 import pandas as pd
 
 from clvkit import numbers, processes
-from clvkit.chapters.fits import comparison, conditional, histogram, parameters, spend_by_class, tracking
+from clvkit.chapters.fits import (
+    as_results,
+    comparison,
+    conditional,
+    histogram,
+    parameters,
+    spend_by_class,
+    tracking,
+)
 from clvkit.estimate import Estimate
 from clvkit.exhibits import Figure, Headline, Sentence, Table
 from clvkit.publish import style
@@ -15,8 +23,9 @@ if TYPE_CHECKING:
     from clvkit.study import Study
     from clvkit.valuation import Valuation
 
-__all__ = ["answer", "by_group", "comparison", "conditional", "histogram", "horizon", "kinds", "metrics", "parameters",
-           "prior_effect", "rate_card", "spend_by_class", "tracking", "value_by_holder", "who_they_are"]  # fmt: skip
+__all__ = ["answer", "as_results", "by_group", "comparison", "conditional", "histogram", "horizon", "kinds", "metrics",
+           "parameters", "prior_effect", "rate_card", "spend_by_class", "tracking", "value_by_holder",
+           "who_they_are"]  # fmt: skip# fmt: skip
 
 METRICS = {
     "customer_equity": "Customer equity",
@@ -258,13 +267,18 @@ def prior_effect(valuation: "Valuation") -> Sentence:
     plug = f"At the maximum-likelihood estimate equity is {numbers.money(equity.mle, valuation.currency)}"
     if valuation.wider_priors is None:
         return Sentence(f"{plug}; no posterior was drawn, and no prior enters.")
-    change = valuation.wider_priors / equity.value - 1
     return Sentence(
-        f"{plug}, the posterior mean is {numbers.money(equity.value, valuation.currency)} "
-        f"({numbers.variance(equity.value / equity.mle - 1, kind='percent')}). Had every prior been twice as wide, it "
-        f"would be {numbers.money(valuation.wider_priors, valuation.currency)} "
-        f"({numbers.variance(change, kind='percent')}): that much is the priors' doing."
+        f"{plug}, the posterior mean is {numbers.money(equity.value, valuation.currency)}, "
+        f"{_change(equity.value / equity.mle)}. Had every prior been twice as wide, it would be "
+        f"{numbers.money(valuation.wider_priors, valuation.currency)}, "
+        f"{_change(valuation.wider_priors / equity.value)}: that much is the priors' doing."
     )
+
+
+def _change(ratio: float) -> str:
+    """What a ratio of two amounts is in words: ``0.3 % more``, ``less than 0.1 % less``."""
+    size = numbers.percent(abs(ratio - 1)).replace("<", "less than")
+    return f"{size} {'more' if ratio >= 1 else 'less'}"
 
 
 def rate_card(valuation: "Valuation", study: "Study") -> Table:

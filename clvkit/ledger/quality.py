@@ -7,6 +7,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from clvkit.checks import Check
 from clvkit.ledger.reasons import STATES, WORDS, hint
 from clvkit.ledger.section import LedgerSection
+from clvkit.numbers import percent
 
 CHAPTER = "01_ledger"
 
@@ -207,7 +208,7 @@ def _quarantine(f: Facts, section: LedgerSection) -> Check:
         why = "; ".join(
             f"{n:,}: {WORDS[r]}" for r, n in sorted(f.reasons.items(), key=lambda i: (-i[1], i[0]))
         )
-        message = f"{held:,} of {count(f.rows_in, 'row')} ({share:.2%}) {'is' if held == 1 else 'are'} in quarantine ({why})."
+        message = f"{held:,} of {count(f.rows_in, 'row')} ({percent(share, 2)}) {'is' if held == 1 else 'are'} in quarantine ({why})."
     worst = max(f.reasons, key=lambda r: (f.reasons[r], r), default="")
     advice = hint(worst, f.reason_values.get(worst, []), section) if held else ""
     return _check(
