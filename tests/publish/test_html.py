@@ -62,6 +62,13 @@ def test_finance_sees_exhibits_and_prose_alone():
         assert seen in audit
 
 
+def test_prose_for_the_notebook_alone_is_in_the_audit_file_and_not_in_the_report():
+    aside = nbformat.v4.new_markdown_cell("How this notebook works.", metadata={"tags": ["notebook-only"]})
+    book = notebook("# T\n\ntext", aside)
+    assert "this notebook" not in chapter(book, "00_summary").html
+    assert "this notebook" in chapter(book, "00_summary", "audit_chapter").html
+
+
 def test_links_out_of_the_page_are_spelled_out():
     html = chapter(
         notebook("# T\n\n[paper](https://doi.org/10.1/2) <https://a.example> [in](#x)"), "01_ledger"
