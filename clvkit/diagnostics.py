@@ -6,6 +6,7 @@ import numpy as np
 
 from clvkit import numbers
 from clvkit.checks import Check
+from clvkit.laplace import DRAWS, limit
 
 if TYPE_CHECKING:
     from clvkit.fit import Fit
@@ -23,8 +24,12 @@ def fit_checks(fit: "Fit") -> list[Check]:
     for review. BG/NBD carries its caveat about customers who never bought again as information.
     """
     checks = [_converged(fit), _standard_errors(fit)]
+    if fit.diagnostics.get("pareto_k") is not None:
+        checks.append(_importance(fit))
+    if fit.method == "nuts":
+        checks += [_chains(fit), _divergences(fit)]
     if fit.draws is not None:
-        checks += [_chains(fit), _effective_draws(fit), _divergences(fit)]
+        checks.append(_effective_draws(fit))
     if fit.process == "bgnbd":
         checks.append(_never_repeaters(fit))
     return checks
@@ -61,10 +66,31 @@ def _converged(fit: "Fit") -> Check:
     )
 
 
+#: What it means for the value when the data do not determine a coordinate, by what it governs.
+CONSEQUENCES = {
+    "log_mean_purchases": "how often customers buy",
+    "log_r": "how much customers differ in how often they buy",
+    "log_mean_dropout": "how fast customers leave; P(alive) and everything beyond the first year rest on the prior",
+    "log_s": "how much customers differ in how fast they leave; the value far ahead rests on the prior",
+    "logit_mean_dropout": "how readily customers leave; P(alive) and everything beyond the first year rest on the prior",
+    "log_concentration": "how much customers differ in how readily they leave; the value far ahead rests on the prior",
+    "log_p": "how steady one customer's amounts are",
+    "log_q": "how much customers differ in what they spend; the mean spend of customers without a repeat purchase "
+    "rests on the prior",
+    "log_typical_spend": "what is spent on a purchase",
+}
+
+
 def _standard_errors(fit: "Fit") -> Check:
     unknown = [name for name, se in zip(fit.parameters, fit.se, strict=True) if not np.isfinite(se)]
     message = f"All {len(fit.parameters)} parameters of {fit.model.label} have a standard error."
-    if unknown:
+    if fit.at_bound:
+        governed = "; ".join(CONSEQUENCES[name] for name in fit.at_bound)
+        message = (
+            f"Maximum likelihood of {fit.model.label} runs away in {', '.join(fit.at_bound)}: the data do not limit "
+            f"{governed}."
+        )
+    elif unknown:
         message = (
             f"The likelihood of {fit.model.label} is flat where it is highest: {', '.join(unknown)} have no "
             "standard error."
@@ -73,13 +99,39 @@ def _standard_errors(fit: "Fit") -> Check:
         fit,
         "standard_errors",
         "the data determine every parameter",
-        "review" if unknown else "pass",
+        "review" if unknown or fit.at_bound else "pass",
         message,
-        "The data cannot tell these parameters apart. Use the posterior, where the prior says what is plausible, "
-        "and not the estimate.",
-        value=len(unknown),
+        "The data cannot tell these parameters apart: the fit is weakly identified. Use the posterior, where the "
+        "prior says what is plausible, and not the estimate; a longer history is the cure.",
+        value=max(len(unknown), len(fit.at_bound)),
         threshold=0,
         unit="parameters without",
+    )
+
+
+def _importance(fit: "Fit") -> Check:
+    k, most = fit.diagnostics["pareto_k"], limit(DRAWS)
+    good, coarse = k < most, fit.diagnostics.get("coarsened")
+    message = (
+        f"The posterior of {fit.model.label} was drawn around its mode and re-weighted; the tail of the weights has "
+        f"k = {numbers.number(k, 2)}, and below {numbers.number(most, 2)} the result can be relied on."
+    )
+    if not good:
+        message = (
+            f"Drawing the posterior of {fit.model.label} around its mode was not good enough (k = "
+            f"{numbers.number(k, 2)}, not below {numbers.number(most, 2)}), so chains were run instead"
+            + (", on times rounded to weeks." if coarse else ".")
+        )
+    return _check(
+        fit,
+        "pareto_k",
+        "importance sampling is reliable",
+        "pass" if good else "review" if coarse else "info",
+        message,
+        "Intervals come from the coarser times; compare the estimates of both before relying on them.",
+        value=k,
+        threshold=most,
+        unit="k",
     )
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ibis.expr.types import Table as IbisTable
 
     from clvkit.fit import Fit
+    from clvkit.study import Study
 
 PRIOR_DRAWS, PRIOR_SEED, PRIOR_INTERVAL = 20_000, 20240117, 0.9
 SILENCE = (
@@ -207,3 +208,38 @@ def _posterior(fit: "Fit", draws: np.ndarray) -> dict[str, np.ndarray]:
     if fit.draws is None:
         return {name: np.full(draws.shape[-1], np.nan) for name in names}
     return dict(zip(names, [draws.mean(axis=0), *np.quantile(draws, _tails(), axis=0)], strict=True))
+
+
+def merging_effect(purchases: "IbisTable", study: "Study") -> "pd.DataFrame":
+    """The headline process at maximum likelihood, with a customer's orders of one day merged and not.
+
+    Returns
+    -------
+    DataFrame : two rows, ``merged`` and ``not merged``: ``repeat_purchases`` of all customers, each parameter of the
+        process, and ``expected``, purchases expected of all customers over the next 365 days.
+    """
+    import ibis
+    import pandas as pd
+
+    from clvkit.customers import cells, customer_summary
+    from clvkit.fitting import fit_process
+
+    known = purchases.filter(purchases.day <= ibis.date(study.as_of))
+    summary = customer_summary(known, study.as_of)
+    lines = known.group_by("customer").agg(lines=known.lines.sum().cast("int64"))
+    apart = summary.join(lines, "customer").mutate(frequency=lambda t: t.lines - 1)
+    rows = []
+    for how, counted in (("merged", summary), ("not merged", apart)):
+        counts = cells(counted)
+        fit = fit_process(
+            study.models.headline, counts, study.models, sample=False, days_per_year=study.days_per_year
+        )
+        x, T, unit = counts["frequency"].to_numpy(), counts["T_days"].to_numpy(), fit.unit_days
+        recency = counts["recency_days"].to_numpy() / unit
+        each = fit.model.conditional(fit.mle, x, recency, T / unit, 365 / unit)
+        rows.append(
+            {"orders_of_a_day": how, "repeat_purchases": int((x * counts["n"]).sum())}
+            | dict(zip(fit.parameters, fit.mle, strict=True))
+            | {"expected": float((each * counts["n"]).sum())}
+        )
+    return pd.DataFrame(rows)

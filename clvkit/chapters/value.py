@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["answer", "as_results", "by_group", "comparison", "conditional", "histogram", "horizon", "kinds", "metrics",
            "parameters", "prior_effect", "rate_card", "spend_by_class", "tracking", "value_by_holder",
-           "who_they_are"]  # fmt: skip# fmt: skip
+           "who_they_are"]  # fmt: skip
 
 METRICS = {
     "customer_equity": "Customer equity",
