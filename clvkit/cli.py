@@ -132,7 +132,7 @@ def list_(
     study: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="Name of a study.")] = None,
     out: Reports = None,
 ) -> None:
-    """List the runs, newest first, with their state and their checks."""
+    """List the runs, newest first, with their state, the verdict on the model, and their checks."""
     from clvkit.publish.inspect import print_runs
 
     print_runs(_study_name(study), _absolute(out))

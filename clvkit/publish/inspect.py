@@ -54,7 +54,7 @@ def print_runs(study: str | None, reports: Path | None = None) -> None:
     if not found:
         print("there are no runs yet" + (f" of {study}" if study else ""))
         return
-    table = _table("run", "study", "as of", "finished", "state", "checks")
+    table = _table("run", "study", "as of", "finished", "state", "verdict")
     for run in found:
         table.add_row(
             run.run_id,
@@ -101,7 +101,7 @@ def _print_ledger(study: "Study", bench: Workbench, ledger: Any) -> None:
     console.print(f"{study.title}, as of {study.as_of}")
     for source in bench.inputs:
         console.print(f"  {source['file']}  sha256 {source['sha256'][:12]}…")
-    console.print(f"  {count(totals['customers'])} customers")
+    console.print(f"  {count(totals['customers'])} customer{'s' if totals['customers'] != 1 else ''}")
     table = _table("state", "rows:right", *(f"{currency}:right" for currency in totals["amount"]))
     for state in ("used", "merged", "later", "excluded", "quarantined", "in"):
         table.add_row(
@@ -130,8 +130,15 @@ def _verdict(run: runs.Run) -> str:
         return run.manifest.get("message", "").splitlines()[0][:60] if run.manifest.get("message") else ""
     checks = run.checks()
     counted = tally(checks)
-    words = f"{counted['pass']} pass, {counted['review']} review, {counted['fail']} fail"
+    words = f"{_model(run)}{counted['pass']} pass, {counted['review']} review, {counted['fail']} fail"
     return f"{words}; stops" if stopped_by(checks) else words
+
+
+def _model(run: runs.Run) -> str:
+    """The verdict on the headline's process at its latest origin, where there was a back-test."""
+    headline = run.manifest.get("resolved", {}).get("models", {}).get("headline")
+    tried = [one for one in run.results()["backtests"] if one["process"] == headline]
+    return f"model {max(tried, key=lambda one: one['origin'])['verdict']}; " if tried else ""
 
 
 def _plain(value: Any) -> str:
