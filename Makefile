@@ -6,6 +6,7 @@ STAMP := $(VENV)/.complete
 STUDY ?= params/cdnow.yml
 PYTHON ?=
 LAB ?=
+BENCH ?=
 UPGRADE ?=
 
 export UV_PYTHON_DOWNLOADS := never
@@ -17,7 +18,7 @@ ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundl
 export UV_SYSTEM_CERTS := 1
 endif
 
-.PHONY: help report lab env test check format lock clean
+.PHONY: help report lab env test check format bench lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -42,6 +43,9 @@ test: check  ## lint, then the quick tests
 format: $(STAMP)  ## lint with fixes, and format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+bench: $(STAMP)  ## measure side by side with the peers: make bench BENCH="--sizes cdnow" (see benchmarks/)
+	@$(BIN)/python -m benchmarks.run $(BENCH) && $(BIN)/python -m benchmarks.report
 
 lock: $(STAMP)  ## resolve pyproject.toml again (newest: make lock UPGRADE=--upgrade)
 	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile pyproject.toml --group dev \
