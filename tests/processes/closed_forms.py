@@ -38,7 +38,7 @@ def paretonbd_parts(parameters, x, t_x, T):
         )
 
     drop = (r + x) * mp.log((alpha + T) / (alpha + t_x)) + s * mp.log((beta + T) / (beta + t_x))
-    ended = mp.quad(fall, mp.linspace(low, high, 2 + int(min(drop / 8, 40))))
+    ended = mp.quad(fall, mp.linspace(low, high, 2 + int(min(drop / 24, 10))))
     return stayed, front * s * ended * (alpha + t_x) ** (-r - x) * (beta + t_x) ** (-s - 1)
 
 

@@ -30,7 +30,7 @@ def _histories(x):
     return [(0.14, 39.0), (38.86, 39.0), (39.0, 39.0), (100.0, 103.5), (100.0, 400.0)]
 
 
-@pytest.mark.parametrize("world", WORLDS, ids=str)
+@pytest.mark.parametrize("world", [WORLDS[0], WORLDS[3], WORLDS[4]], ids=str)
 @pytest.mark.parametrize("x", FREQUENCIES)
 def test_likelihood_and_p_alive_against_quadrature(world, x):
     for t_x, T in _histories(x):
@@ -41,7 +41,7 @@ def test_likelihood_and_p_alive_against_quadrature(world, x):
         assert PARETONBD.p_alive(world, x, t_x, T)[0] == pytest.approx(alive, rel=2e-9, abs=1e-300), (t_x, T)
 
 
-@pytest.mark.parametrize("world", WORLDS[:2], ids=str)
+@pytest.mark.parametrize("world", WORLDS[:3], ids=str)
 @pytest.mark.parametrize("history", [(0, 0.0, 39.0), (2, 30.43, 38.86), (29, 10.0, 39.0)], ids=str)
 def test_likelihood_against_the_hypergeometric_form(world, history):
     exact = float(closed_forms.paretonbd_hypergeometric(world, *history))
