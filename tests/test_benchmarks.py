@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # the benchmarks are no part of the package
 
-from benchmarks import environments, plan, report, results, run, stages, tables, worlds  # noqa: E402
+environments, plan, report, results, run, stages, tables, worlds = (
+    import_module(f"benchmarks.{name}")
+    for name in ("environments", "plan", "report", "results", "run", "stages", "tables", "worlds")
+)
 
 
 @pytest.fixture(scope="module")
