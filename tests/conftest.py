@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.register_assert_rewrite("published")  # its assertions say what they found, as a test's do
+
 SAMPLE = Path(__file__).parents[1] / "data_samples" / "cdnow" / "cdnow_sample.csv"
 ORIGIN, END = date(1997, 9, 30), date(1998, 6, 30)
 
