@@ -10,8 +10,6 @@ from clvkit.publish.execute import find_notebooks, run_study
 from clvkit.publish.kernel import Limits
 from clvkit.study import load_study
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
