@@ -219,9 +219,12 @@ def _lead_words(b: Backtest) -> str | None:
     if best is None:
         return None
     lead, low, high = best.mae_lead
+    word = "smaller"
+    if lead < 0:
+        lead, low, high, word = -lead, -high, -low, "larger"
     ends = numbers.interval_words(low, high, b.predicted["transactions"].interval, digits=3)
     return (
-        f"The absolute error of {b.label} is {numbers.number(lead, 3)} purchases per customer smaller than that of the "
+        f"The absolute error of {b.label} is {numbers.number(lead, 3)} purchases per customer {word} than that of the "
         f"best rule in this respect, the {best.label.lower()}: {ends} for other such customers."
     )
 

@@ -125,7 +125,6 @@ def value_by_holder(valuation: "Valuation", name: str = "value_by_holder") -> Fi
     frame = valuation.groups["frequency_class"]
     share = frame["customers"] / frame["customers"].sum()
     top = frame.iloc[-1]
-    unit = numbers.unit_for(frame["value"])
     with style.canvas(height=0.5 + (0.36 if name == "page_one" else 0.42) * len(frame)) as (drawing, axes):
         places = np.arange(len(frame))
         axes.barh(places - 0.19, share, 0.34, **style.PREVIOUS_BAR)
@@ -147,7 +146,7 @@ def value_by_holder(valuation: "Valuation", name: str = "value_by_holder") -> Fi
         drawing,
         f"{of} of the customers, those with {top['group']}, hold {held} of the value",
         f"Share of customers (light) and of customer equity {horizon_words(months_of(valuation))} (hatched), by repeat "
-        f"purchases up to the as-of date. {numbers.money_header(valuation.currency, unit)} amounts are posterior means.",
+        "purchases up to the as-of date. Amounts are posterior means.",
         alt="Bar chart of shares by repeat purchases. "
         + "; ".join(
             f"{g}: {numbers.percent(c, 0)} of customers, {numbers.percent(v, 0)} of value"
