@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from clvkit.chapters import retention as chapter
+from clvkit.chapters.retention_cohorts import by_cohort_at_ages
 from clvkit.ledger import LedgerSection, build_ledger
 from clvkit.publish.figures import svg
 from clvkit.publish.tables import table_html
@@ -85,6 +86,20 @@ def test_the_cohorts_of_cdnow_do_not_differ(retention):
     assert "Log-rank test that the curves are one: p = " in figure.alt
 
 
+def test_each_cohort_stands_beside_the_customers_it_rests_on(retention):
+    table = by_cohort_at_ages(retention, SECTION)
+    assert list(table.frame["cohort"].unique()) == ["Jan 1997", "Feb 1997", "Mar 1997"]
+    assert list(table.frame["day"].unique()) == [0, 90, 270]
+    first = table.frame.query("day == 0")
+    assert first["at_risk"].sum() == retention.total["judged"]
+    whole = (first["at_risk"] * first["survival"]).sum() / first["at_risk"].sum()
+    assert whole == pytest.approx(retention.at((0,))["survival"].item())
+    seen = table.frame.dropna()
+    assert (seen["low"] < seen["survival"]).all() and (seen["survival"] < seen["high"]).all()
+    assert f"rests on: {seen['at_risk'].min():.0f} customers" in table.title
+    assert table_html(table)
+
+
 def test_cohorts_that_differ_are_called_so(retention):
     figure = chapter.by_cohort(dataclasses.replace(retention, cohorts_p=1e-9), SECTION)
     assert figure.title.endswith("buying, further apart than chance explains")
@@ -126,6 +141,7 @@ def test_without_enough_customers_the_chapter_says_so(ledger):
     assert "too few for a curve" in chapter.curve(retention, models, SECTION).title
     assert "too few for a curve" in chapter.at_ages(retention, models, SECTION).title
     assert chapter.by_cohort(retention, SECTION).title == "No cohort is large enough for a curve of its own"
+    assert by_cohort_at_ages(retention, SECTION).title == "No cohort has enough customers at risk"
     assert [check.status for check in chapter.checks(retention, models, SECTION)][1:] == ["info", "info"]
     assert table_html(chapter.silences(retention, SECTION))
     assert table_html(chapter.judged(retention))
@@ -141,6 +157,7 @@ def test_before_anybody_can_be_judged_the_chapter_says_so(ledger):
     assert svg(chapter.curve(retention, models, SECTION))
     assert svg(chapter.by_cohort(retention, SECTION))
     assert table_html(chapter.at_ages(retention, models, SECTION))
+    assert table_html(by_cohort_at_ages(retention, SECTION))
     assert chapter.silences(retention, SECTION).title == "No customer counts as lost after 180 days yet"
     assert [check.status for check in chapter.checks(retention, models, SECTION)] == ["pass", "info", "info"]
 
