@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from clvkit import processes
 from clvkit.errors import FitError, StudyError
 from clvkit.fit import Fit
-from clvkit.fitting import ModelsSection, coarsened, fit_process, fit_spend, unit_days, weighted_median
+from clvkit.fitting import (
+    ModelsSection,
+    SamplerSection,
+    coarsened,
+    fit_process,
+    fit_spend,
+    unit_days,
+    weighted_median,
+)
 
 NAMES = ("bgnbd", "mbgnbd", "paretonbd")
 EACH = pytest.mark.parametrize("name", NAMES)
@@ -37,6 +45,18 @@ def test_order_and_grouping_of_cells_do_not_matter(cdnow_cells, cdnow_fits, seed
     pieces = [cdnow_cells.assign(n=part), cdnow_cells.assign(n=cdnow_cells["n"] - part, segment="other")]
     split = pd.concat(pieces, ignore_index=True).query("n > 0").sample(frac=1, random_state=seed)
     same(fit_process(name, split, PLAIN, sample=False), cdnow_fits[name])
+
+
+@pytest.mark.slow
+@EACH
+def test_posteriors_do_not_see_order_and_grouping_either(cdnow_summary, name):
+    """One row per customer in any order, against cells: the same draws to the last bit."""
+    section = ModelsSection(sampler=SamplerSection(draws=100, tune=100, chains=2))
+    customers = cdnow_summary.assign(n=1).sample(frac=1, random_state=4)
+    keys = ["segment", "frequency", "recency_days", "T_days"]
+    grouped = customers.groupby(keys, as_index=False)[["n", "spend_minor", "first_minor"]].sum()
+    fits = [fit_process(name, cells, section, sample=True) for cells in (grouped, customers)]
+    np.testing.assert_array_equal(*(fit.draws for fit in fits))
 
 
 @EACH
