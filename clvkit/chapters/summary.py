@@ -169,8 +169,9 @@ def advice(backtests: "Backtests", valuation: "Valuation") -> str:
     verdict = latest.verdict.level
     if verdict == "poor":
         return (
-            "The verdict on the model is **poor**: use the order of customers and the shares, and the wider range for the "
-            "total; do not plan on the narrow one. Find what changed since the back-test before the next quarter."
+            "The verdict on the model is **poor**: use the order of customers, and the wider range for the total; do not "
+            f"plan on the narrow one. Find out what changed after {numbers.date_words(latest.origin)} before the next "
+            "report."
         )
     return (
         f"The verdict on the model is **{verdict}**. Plan with the range, spend on a customer at most what its "

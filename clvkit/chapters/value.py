@@ -275,9 +275,10 @@ def prior_effect(valuation: "Valuation") -> Sentence:
 
 
 def _change(ratio: float) -> str:
-    """What a ratio of two amounts is in words: ``0.3 % more``, ``less than 0.1 % less``."""
-    size = numbers.percent(abs(ratio - 1)).replace("<", "less than")
-    return f"{size} {'more' if ratio >= 1 else 'less'}"
+    """What a ratio of two amounts is in words: ``0.3 % more``, ``the same to within 0.1 %``."""
+    if abs(ratio - 1) < 0.0005:
+        return "the same to within 0.1 %"
+    return f"{numbers.percent(abs(ratio - 1))} {'more' if ratio > 1 else 'less'}"
 
 
 def rate_card(valuation: "Valuation", study: "Study") -> Table:
