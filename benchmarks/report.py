@@ -57,6 +57,9 @@ def section(kept: dict, name: str, drawn: bool) -> str:
     if failed := tables.failures(kept):
         parts += ["What did not end with a result, in its own words:", failed]
     parts += [
+        "The second time in the same process, where the first took less than 20 seconds: loading compiled code and "
+        "compiling graphs are paid by then, where they are paid once.",
+        tables.seconds(kept, "again_seconds"),
         "### Memory",
         "Most memory held at once, in MB, interpreter and imports included.",
         tables.memory(kept),

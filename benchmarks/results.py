@@ -112,18 +112,26 @@ def summed(results: dict, work: str, peer: str, size: str) -> dict | None:
     if failed:
         return failed[-1]
     times = [one["seconds"] for one in all_of_it]
+    again = [one["again_seconds"] for one in all_of_it if "again_seconds" in one]
     nearest = min(all_of_it, key=lambda one: abs(one["seconds"] - median(times)))
     return nearest | {
         "seconds": median(times),
+        "again_seconds": median(again) if again else None,
         "peak_mb": max(one["peak_mb"] for one in all_of_it),
         "repeats": len(times),
         "spread": (min(times), max(times)),
     }
 
 
-def ratio(results: dict, work: str, peer: str, size: str) -> float | None:
-    """The peer's median time over ours; None where one of the two has none."""
-    ours, theirs = (summed(results, work, who, size) for who in (OURS, peer))
-    if not ours or not theirs or "failed" in ours or "failed" in theirs:
+def ratio(results: dict, work: str, peer: str, size: str, key: str = "seconds") -> float | None:
+    """The peer's median time over ours; None where one of the two has none.
+
+    A peer's variant of a work (``fit_bgnbd_weighted``) is compared with the work itself.
+    """
+    ours, theirs = (
+        summed(results, work.removesuffix("_weighted"), OURS, size),
+        summed(results, work, peer, size),
+    )
+    if any(one is None or "failed" in one or one[key] is None for one in (ours, theirs)):
         return None
-    return theirs["seconds"] / ours["seconds"]
+    return theirs[key] / ours[key]

@@ -50,35 +50,19 @@ def of_works(kept: dict, cell) -> str:
     return table(["work", "customers", *map(label, peers)], rows)
 
 
-def seconds(kept: dict) -> str:
-    """Median seconds; in brackets how many times as long as ours."""
+def seconds(kept: dict, key: str = "seconds") -> str:
+    """Median seconds; in brackets how many times as long as ours. ``again_seconds``: of the second call."""
 
     def cell(work: Work, peer: str, size: str) -> str:
         made = results.summed(kept, work.name, peer, size)
-        if made is None:
+        if made is None or ("failed" not in made and made[key] is None):
             return ""
         if "failed" in made:
-            return f"*{made['failed'].split(':')[0]}*"
-        compared = _compared(work)
-        times = (
-            results.ratio(kept, work.name, peer, size)
-            if compared == work.name
-            else _against(kept, work, peer, size)
-        )
-        return number(made["seconds"]) + (f" (× {number(times, 2)})" if times and peer != OURS else "")
+            return f"*{made['failed'].split(':')[0]}*" if key == "seconds" else ""
+        times = results.ratio(kept, work.name, peer, size, key) if peer != OURS else None
+        return number(made[key]) + (f" (× {number(times, 2)})" if times else "")
 
     return of_works(kept, cell)
-
-
-def _compared(work: Work) -> str:
-    """The work of ours that a peer's variant is compared with."""
-    return work.name.removesuffix("_weighted")
-
-
-def _against(kept: dict, work: Work, peer: str, size: str) -> float | None:
-    ours = results.summed(kept, _compared(work), OURS, size)
-    theirs = results.summed(kept, work.name, peer, size)
-    return theirs["seconds"] / ours["seconds"] if ours and "failed" not in ours else None
 
 
 def memory(kept: dict) -> str:

@@ -85,6 +85,7 @@ def test_a_measurement_says_time_memory_and_what_came_out(measured):
     kept = results.load(measured)
     made = {one["work"]: one for one in kept["measurements"]}
     assert all(0 < one["seconds"] < 300 and 50 < one["peak_mb"] < 5000 for one in made.values())
+    assert all(0 < one["again_seconds"] < 300 for one in made.values())
     assert made["summary"]["customers"] == 2_000
     fit = made["fit_bgnbd"]
     assert fit["judged"] == pytest.approx(fit["log_likelihood"], abs=1e-6)
@@ -201,6 +202,7 @@ def stored():
         "mark": "x",
         "load": 0.5,
         "peak_mb": 300.0,
+        "again_seconds": 0.5,
     }
 
     def put(work, peer, size, seconds, **more):
@@ -212,6 +214,7 @@ def stored():
         put("fit_bgnbd", "ours", "100k", seconds)
     put("fit_bgnbd", "lifetimes", "100k", 5.0, judged=-1000.25, parameters={"r": 0.51, "alpha": 10.0})
     put("fit_bgnbd", "pymc-marketing", "100k", 0.0, failed="MemoryError: Unable to allocate")
+    put("fit_bgnbd_weighted", "lifetimes", "100k", 1.0)
     put("fit_bgnbd", "ours", "1m", 20.0)
     put("posterior_bgnbd", "ours", "100k", 4.0, ess_min=2000.0, r_hat_max=1.0012)
     put("laplace_bgnbd", "ours", "1m", 10.0, ess_min=3000.0, pareto_k=0.21, r_hat_max=None)
@@ -226,6 +229,8 @@ def test_results_are_summed_up():
     made = results.summed(kept, "fit_bgnbd", "ours", "100k")
     assert (made["seconds"], made["repeats"], made["spread"]) == (2.0, 3, (1.0, 3.0))
     assert results.ratio(kept, "fit_bgnbd", "lifetimes", "100k") == 2.5
+    assert results.ratio(kept, "fit_bgnbd", "lifetimes", "100k", "again_seconds") == 1
+    assert results.ratio(kept, "fit_bgnbd_weighted", "lifetimes", "100k") == 0.5
     assert results.ratio(kept, "fit_bgnbd", "pymc-marketing", "100k") is None
     assert results.summed(kept, "fit_bgnbd", "clvkit-pypi", "100k") is None
 
@@ -242,6 +247,7 @@ def test_report_is_written_from_a_stored_file(tmp_path, monkeypatch):
     assert "old" not in text and text.startswith("# Title") and text.endswith("kept\n")
     row = next(line for line in text.splitlines() if line.startswith("| BG/NBD, point fit | 100,000 |"))
     assert row.strip("| ").split(" | ")[2:] == ["2.00", "5.00 (× 2.5)", "*MemoryError*"]
+    assert "| BG/NBD, point fit | 100,000 | 0.500 | 0.500 (× 1.0) |" in text  # the second time
     assert "MemoryError: Unable to allocate" in text
     assert "-0.250; r +2 %" in text and "k̂ 0.21" in text and "R-hat 1.0012" in text
     assert "lifetimes 0.11.3 has 5.5000000 spend" in text

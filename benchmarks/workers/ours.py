@@ -42,7 +42,7 @@ def bare(query):
     con = duckdb.connect()
 
     def run():
-        con.sql(f"CREATE TABLE days AS {query}")
+        con.sql(f"CREATE OR REPLACE TABLE days AS {query}")
         return {"rows": con.sql("SELECT count(*) FROM days").fetchone()[0]}
 
     return run
