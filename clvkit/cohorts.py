@@ -99,6 +99,15 @@ class CohortTriangles:
         sums = cells.groupby("age")[["repeat_customers", "customers_acquired"]].sum()
         return (sums["repeat_customers"] / sums["customers_acquired"]).rename("repeat_rate")
 
+    def spoken_for(self, share: float = 0.5) -> int:
+        """The highest age at which cohorts with at least ``share`` of all customers are mature; 0 if none is."""
+        cells = self.long[self.long["mature"]].merge(self.sizes[["cohort", "customers"]], on="cohort",
+                                                     suffixes=("", "_acquired"))  # fmt: skip
+        known = cells.groupby("age")["customers_acquired"].sum()
+        return int(
+            max((age for age, n in known.items() if n >= share * self.sizes["customers"].sum()), default=0)
+        )
+
     def save(self, folder: Path) -> None:
         """Write the triangles as Parquet and JSON into ``folder``."""
         folder.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,7 @@ STRONG = 0.3  # a correlation beyond this is more than sampling or a few custome
 INTERVAL = 0.9
 MOST_DRAWS = 200_000_000  # customers times simulations; fewer simulations do for more customers
 FEWEST_SIMULATIONS = 100
+MOST_OF_ONE = 0.01  # of the repeat spend of all; above it, one customer moves the spend model
 
 
 @dataclass(frozen=True)
@@ -105,3 +106,27 @@ def _correlation(x: np.ndarray, z: np.ndarray) -> float:
     u, v = x - x.mean(), z - z.mean()
     size = np.sqrt(np.dot(u, u) * np.dot(v, v))
     return float(np.dot(u, v) / size) if size > 0 else 0.0
+
+
+def largest_spender(spend_cells: "pd.DataFrame", currency: str, minor_per_unit: float) -> Check:
+    """Whether one customer's repeat spend is large enough to move what everybody is valued at."""
+    spend, n = spend_cells["spend_minor"].to_numpy(), spend_cells["n"].to_numpy()
+    total, most = float(spend @ n), float(spend.max())
+    share = most / total if total > 0 else 0.0
+    large = share > MOST_OF_ONE
+    return Check(
+        "spend.largest",
+        "No single customer decides the spend",
+        "review" if large else "pass",
+        f"The largest repeat spend of one customer is {numbers.money(most / minor_per_unit, currency)}, "
+        f"{numbers.percent(share)} of that of all.",
+        value=share,
+        threshold=MOST_OF_ONE,
+        unit="share of repeat spend",
+        severity="warn",
+        recommendation="Look whether it is a purchase that was cancelled, a wholesaler, or a wrong amount: expected spend of "
+        "customers with as few purchases, and of those without any, rises with it."
+        if large
+        else "",
+        chapter="04_value",
+    )

@@ -152,8 +152,8 @@ RULES: tuple[Rule, ...] = (
          "Do not read intervals of single customers; look in the table by number of repeat purchases for the "
          "customers who behave differently."),
     Rule("fits", "Convergence of the fits at the origin", _sampled,
-         "Raise models.sampler.draws or target_accept, or choose a later origin with more history; until then the "
-         "forecast's interval is not to be trusted."),
+         "What chapter 4 advises for the same doubt about a fit holds here; a later origin has more history to fit. "
+         "Until then the forecast's interval is not to be trusted."),
     Rule("baselines", "Simple rules to compare with", _compared,
          "List all of last_period, segment_mean and hiatus in backtest.baselines: without them nobody can say "
          "whether the model is worth having.", "stop"),

@@ -280,9 +280,9 @@ def by_class(backtests: Backtests, scheme: str = "frequency_class") -> list[Tabl
         formats={name: "count" for name in ("customers", "actual", "predicted", "low", "high")}
         | {"ape": "percent", "wmape": "percent:0"},
         labels={"group": "Customers with" if scheme == "frequency_class" else "Segment", "customers": "Customers", "actual": "Actual", "predicted": "Forecast",
-                "low": "Low", "high": "High", "ape": "Error of the total", "wmape": "wMAPE"},
+                "low": "Low", "high": "High", "ape": "Total off", "wmape": "wMAPE"},
         total=True,
-        note="Error of the total: of the class as a whole, as a share of actual. wMAPE: the errors of its customers "
+        note="Total off, without its sign: of the class as a whole, as a share of actual. wMAPE: the errors of its customers "
         "added up without letting them cancel, as a share of actual. Neither exists where nobody bought."
         + (f" * fewer than {SMALL} customers: mostly chance." if small.any() else ""),
     )]  # fmt: skip

@@ -29,7 +29,7 @@ def answer(cohorts: CohortTriangles, ledger: "Ledger") -> Sentence:
     groups = _plural(len(sizes), f"{_ADJECTIVE[grain]} cohort")
     came = f"from {first} to {last}" if len(sizes) > 1 else first
     parts = [f"**{acquired} customers** came in {groups}, {came}."]
-    rates = cohorts.pooled_repeat_rate().drop(index=0, errors="ignore")
+    rates = cohorts.pooled_repeat_rate().drop(index=0, errors="ignore").loc[: max(1, cohorts.spoken_for())]
     if len(rates):
         parts.append(
             f"In the {grain} after the {grain} of their first purchase "
@@ -169,7 +169,7 @@ def repeat_rates(cohorts: CohortTriangles, section: CohortsSection) -> Figure:
     pooled = cohorts.pooled_repeat_rate().reindex(rates.columns)
     shown = rates.tail(MOST_COHORTS).set_axis(_row_labels(cohorts)[-MOST_COHORTS:])
     shown = pd.concat([shown, pooled.to_frame("All cohorts").T])
-    seen = pooled.dropna()
+    seen = pooled.dropna().loc[: max(1, cohorts.spoken_for())]  # of the oldest cohorts alone no more is said
     if len(seen) > 1:
         title = (
             f"{numbers.percent(seen.iloc[0])} buy again in the {grain} after their first, "

@@ -95,7 +95,10 @@ def parameters(fit: "Fit", prior_posterior: pd.DataFrame) -> Table:
         ]
     ]
     title = f"The data, not the prior, decide the parameters of {fit.model.label}"
-    if worst is not None and worst["shift"] > 1:
+    unknown = [name for name, se in zip(fit.parameters, fit.se, strict=True) if not np.isfinite(se)]
+    if unknown or fit.at_bound:
+        title = f"The data do not determine {', '.join(unknown or fit.at_bound)} of {fit.model.label}: the prior does"
+    elif worst is not None and worst["shift"] > 1:
         title = (
             f"{worst['parameter']} of {fit.model.label} lies {numbers.number(worst['shift'], 1)} standard errors "
             "from its maximum-likelihood estimate: data and prior pull at it"

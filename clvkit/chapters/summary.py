@@ -33,7 +33,7 @@ def page_one(run: "Workbench") -> list[Exhibit]:
             Facts(
                 {
                     "Whom it would cover": coverage(run.study, ledger, *first),
-                    "Does it tie to the ledger": ties(ledger),
+                    "Does it tie to the ledger": ties(ledger, valued=False),
                 }
             ),
         ]
@@ -47,7 +47,7 @@ def page_one(run: "Workbench") -> list[Exhibit]:
                 "What it rests on": rests_on(valuation, run.study),
                 "Does it tie to the ledger": ties(ledger),
                 "What would change it most": drivers(run.sensitivity()),
-                "What to do with it": advice(backtests, valuation),
+                "What to do with it": advice(backtests),
             }
         ),
     ]
@@ -126,57 +126,73 @@ def rests_on(valuation: "Valuation", study: "Study") -> str:
     )
 
 
-def ties(ledger: "Ledger") -> str:
-    """Whether rows and money balance, and whether they meet a total from elsewhere."""
-    rows, checks = ledger.totals["rows"], {check.id: check for check in ledger.checks}
+def ties(ledger: "Ledger", *, valued: bool = True) -> str:
+    """Whether rows and money balance, what is left out, and whether they meet a total from elsewhere."""
     broken = [check for check in ledger.checks if check.stops]
     if broken:
         return f"**No.** {broken[0].message}"
-    amounts = ledger.totals["amount"][ledger.currency]
-    text = (
-        f"All {numbers.count(rows['in'])} rows and {numbers.money(amounts['in'], ledger.currency)} received are accounted "
-        f"for; {numbers.money(amounts['used'] + amounts['merged'], ledger.currency)} of it is modelled."
-    )
-    if any("control" in name for name in checks):
-        return f"**Yes.** {text} They agree with the control totals of the study."
+    rows, amounts = ledger.totals["rows"], ledger.totals["amount"][ledger.currency]
+    money = lambda value: numbers.money(value, ledger.currency)  # noqa: E731
+    text = f"All {numbers.count(rows['in'])} rows that came in, {money(amounts['in'])}, are accounted for."
+    if valued:
+        text += f" {money(amounts['used'] + amounts['merged'])} is modelled."
+    left = [
+        f"{numbers.count(rows[state])} rows with {money(amounts[state])} are {state}"
+        for state in ("excluded", "quarantined", "later")
+        if rows[state]
+    ]
+    text += f" Left out: {'; '.join(left)}." if left else ""
+    declared = [
+        check
+        for check in ledger.checks
+        if check.id in ("ledger.control_total", "ledger.control_rows") and check.status == "pass"
+    ]
+    if declared:
+        return f"**Yes.** {text} The source agrees with the control totals of the study."
     return f"{text} The study gives no control total, so nothing outside the file was compared."
 
 
 def drivers(sensitivity: "Sensitivity") -> str:
-    """The driver that moves equity most, and the assumption that does."""
-    table, sentences = sensitivity.drivers, []
-    chosen = [table.iloc[0]]
-    stated = table[[DRIVERS[name].source == "study" for name in table["driver"]]]
-    if len(stated) and stated.index[0] != 0:
-        chosen.append(stated.iloc[0])
-    for row in chosen:
+    """What the value is proportional to, and what moves it most besides."""
+    table, value = sensitivity.drivers, sensitivity.equity.value
+    even = [name for name, one in sensitivity.elasticities.items() if abs(one.value - 1) < 1e-6]
+    others = [row for _, row in table.iterrows() if row["driver"] not in even]
+    sentences = []
+    if even:
+        labels = [DRIVERS[name].label.lower() for name in even]
+        listed = " and ".join([", ".join(labels[:-1]), labels[-1]] if len(labels) > 1 else labels)
+        sentences.append(f"It moves one for one with {listed}.")
+    for row in others[:2]:
         driver = DRIVERS[row["driver"]]
-        up = numbers.variance(row["difference_up"] / sensitivity.equity.value, kind="percent")
-        down = numbers.variance(row["difference_down"] / sensitivity.equity.value, kind="percent")
-        kind = "assumed" if driver.source == "study" else "estimated"
-        more, less = (numbers.percent(abs(row[name] - 1), 0) for name in ("factor_up", "factor_down"))
-        sentences.append(
-            f"**{driver.label}** ({kind}): {more} more moves the value by {up}, {less} less by {down}."
+        up, down = (
+            numbers.variance(row[name] / value, kind="percent")
+            for name in ("difference_up", "difference_down")
         )
+        more, less = (numbers.percent(abs(row[name] - 1), 0) for name in ("factor_up", "factor_down"))
+        kind = "assumed" if driver.source == "study" else "estimated"
+        sentences.append(f"**{driver.label}** ({kind}): {more} more moves it by {up}, {less} less by {down}.")
     return " ".join(sentences)
 
 
-def advice(backtests: "Backtests", valuation: "Valuation") -> str:
-    """What to do with the number, given how the model did before."""
+def advice(backtests: "Backtests") -> str:
+    """What to do with the number, given what failed when the model was tried before."""
     latest = backtests.latest
     if latest is None:
         return "Give the study an earlier date in `backtest.origins` before relying on the number."
-    verdict = latest.verdict.level
-    if verdict == "poor":
+    poor = {finding.rule for finding in latest.verdict.findings if finding.level == "poor"}
+    text = f"The verdict on the model is **{latest.verdict.level}**."
+    if not poor:
         return (
-            "The verdict on the model is **poor**: use the order of customers, and the wider range for the total; do not "
-            f"plan on the narrow one. Find out what changed after {numbers.date_words(latest.origin)} before the next "
-            "report."
+            f"{text} Plan with the range, spend on a customer at most what its class is worth, and compare the next "
+            "report with this one."
         )
-    return (
-        f"The verdict on the model is **{verdict}**. Plan with the range, spend on a customer at most what its "
-        "class is worth, and compare the next report with this one."
-    )
+    if poor & {"bias", "bias_value", "interval"}:
+        text += " Use the wider range for the total, and do not plan on the narrow one."
+    if "baselines_beaten" in poor:
+        text += " For lists of single customers a simple rule did better: see chapter 5."
+    else:
+        text += " Shares and the order of customers are more reliable than the total."
+    return f"{text} Find what changed since the back-test before the next quarter."
 
 
 def _ends(low: float, high: float, value: float) -> tuple[str, str]:

@@ -15,15 +15,19 @@ from clvkit.chapters.fits import (
     spend_by_class,
     tracking,
 )
+from clvkit.checks import Check
 from clvkit.estimate import Estimate
 from clvkit.exhibits import Figure, Headline, Sentence, Table
 from clvkit.publish import style
 
 if TYPE_CHECKING:
+    from clvkit.fit import Fit
     from clvkit.study import Study
     from clvkit.valuation import Valuation
 
-__all__ = ["answer", "as_results", "by_group", "comparison", "conditional", "histogram", "horizon", "kinds", "metrics",
+MOST_ALIVE, MOST_AHEAD = 0.98, 2.5  # beyond these, a reader should know what the value rests on
+
+__all__ = ["answer", "as_results", "by_group", "checks", "comparison", "conditional", "histogram", "horizon", "kinds", "metrics",
            "parameters", "prior_effect", "rate_card", "spend_by_class", "tracking", "value_by_holder",
            "who_they_are"]  # fmt: skip
 
@@ -316,3 +320,46 @@ def rate_card(valuation: "Valuation", study: "Study") -> Table:
         "What turns expected purchases into money. The audit file lists every parameter and where it was given.",
         labels={"what": "Assumption", "value": "Value", "means": "What it means"},
     )
+
+
+def checks(valuation: "Valuation", fit: "Fit", cells: "pd.DataFrame") -> list[Check]:
+    """Whether the value rests on attrition that was seen, and on a history as long as what it looks ahead to."""
+    alive = valuation.estimates["customers_alive"].value / valuation.customers
+    all_alive = alive > MOST_ALIVE and valuation.process != "bgnbd"
+    history, ahead = float(cells["T_days"].max()), valuation.terms.horizon_days
+    far = ahead / history > MOST_AHEAD
+    return [
+        Check(
+            "value.attrition",
+            "Customers are seen to leave",
+            "review" if all_alive else "pass",
+            f"{fit.model.label} takes {numbers.percent(alive)} of the customers for still alive"
+            + (
+                ": it saw hardly anybody leave, so the value takes them to go on buying as they do."
+                if all_alive
+                else "."
+            ),
+            value=alive,
+            threshold=MOST_ALIVE,
+            unit="share of customers",
+            recommendation="The history may be too short for leaving to show, or its start may cut off the first purchases "
+            "of old customers. Shorten the horizon, or use a longer history."
+            if all_alive
+            else "",
+            chapter="04_value",
+        ),
+        Check(
+            "value.horizon",
+            "The horizon beside the history",
+            "review" if far else "pass",
+            f"The value looks {numbers.count(ahead)} days ahead, after a history of {numbers.count(history)} days.",
+            value=ahead / history,
+            threshold=MOST_AHEAD,
+            unit="horizon over history",
+            recommendation="No back-test reaches as far as the value does: shorten value.horizon_months to what the history "
+            "can bear, or say that the rest is extrapolated."
+            if far
+            else "",
+            chapter="04_value",
+        ),
+    ]

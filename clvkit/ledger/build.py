@@ -150,6 +150,12 @@ def _facts(
         .to_pyarrow()
         .to_pylist()[0]
     )
+    refunds = rows.filter((rows.state == "excluded") & (rows.reason == "amount_negative"))
+    refunded = (
+        refunds.aggregate(rows=refunds.count(), amount=total(refunds.amount_minor))
+        .to_pyarrow()
+        .to_pylist()[0]
+    )
     whole = (
         bought.aggregate(lines=bought.lines.sum(), amount=total(bought.amount_minor))
         .to_pyarrow()
@@ -171,6 +177,8 @@ def _facts(
         reasons={r["reason"]: r["n"] for r in reasons},
         reason_values={r: list(part["value"]) for r, part in quarantine.groupby("reason")},
         segment_changes=_segment_changes(rows) if section.columns.segment else 0,
+        negative_rows=int(refunded["rows"]),
+        negative_minor=int(refunded["amount"] or 0),
         notes=tuple(source.notes),
     )
 

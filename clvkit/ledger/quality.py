@@ -12,6 +12,9 @@ from clvkit.numbers import percent
 CHAPTER = "01_ledger"
 
 
+MOST_NEGATIVE = 0.01  # refunds left out above this share of the money modelled are put up for review
+
+
 @dataclass(frozen=True)
 class Facts:
     """What was counted while a ledger was built; amounts in minor units of ``currency``."""
@@ -31,6 +34,8 @@ class Facts:
     reasons: dict[str, int]  # quarantined rows by reason
     reason_values: dict[str, list]  # some texts that broke each rule
     segment_changes: int
+    negative_rows: int = 0  # excluded by ledger.negative_amounts
+    negative_minor: int = 0
     notes: tuple[str, ...] = ()
 
     def money(self, minor: int) -> str:
@@ -51,6 +56,7 @@ def ledger_checks(facts: Facts, section: LedgerSection, *, as_of: date, limit: d
         _as_of(as_of, limit, section),
         _quarantine(facts, section),
         _duplicates(facts, section),
+        *_negative(facts),
         _rounding(facts),
     ]
     if section.columns.segment:
@@ -234,7 +240,8 @@ def _duplicates(f: Facts, section: LedgerSection) -> Check:
     many = what.replace("has ", "have ", 1).replace("repeats", "repeat") if f.duplicate_rows > 1 else what
     policy = "are kept as purchases" if section.duplicate_lines == "keep" else "are excluded"
     advice = (
-        "Set ledger.duplicate_lines: drop if copies are an accident of the export."
+        "Set ledger.duplicate_lines: drop only if copies are an accident of the export: rows of different products can "
+        "look alike where the columns do not name the product."
         if section.duplicate_lines == "keep"
         else "Set ledger.duplicate_lines: keep if two equal rows are two sales."
     )
@@ -247,6 +254,31 @@ def _duplicates(f: Facts, section: LedgerSection) -> Check:
         unit="rows",
         recommendation=advice,
     )
+
+
+def _negative(f: Facts) -> list[Check]:
+    """Refunds that policy leaves out make the value too high: say by how much, where it matters."""
+    rows, minor = f.negative_rows, -f.negative_minor
+    received = f.amount["used"] + f.amount["merged"]
+    if not rows or received <= 0:
+        return []
+    share = minor / received
+    return [
+        _check(
+            "ledger.negative",
+            "Refunds left out",
+            "review" if share > MOST_NEGATIVE else "info",
+            f"{count(rows, 'row')} with a negative amount, {f.money(minor)} in all, {'is' if rows == 1 else 'are'} "
+            f"left out by ledger.negative_amounts: {share:.1%} of the money that is modelled.",
+            value=share,
+            threshold=MOST_NEGATIVE,
+            unit="share of the money modelled",
+            recommendation="Revenue, and with it the value, is too high by about that share. Net refunds against "
+            "their orders in the source before the value is used for money decisions."
+            if share > MOST_NEGATIVE
+            else "",
+        )
+    ]
 
 
 def _rounding(f: Facts) -> Check:

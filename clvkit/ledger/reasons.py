@@ -58,11 +58,11 @@ def hint(reason: str, values: list[str | None], section: LedgerSection) -> str:
         if texts and all(t.rsplit(other, 1)[-1].isdigit() and other in t for t in texts):
             return f'set ledger.decimal: "{other}" if amounts such as {texts[0]!r} use it as decimal sign'
         return (
-            "look at the amounts in the quarantine table; a currency sign or a word must go from the source"
+            "look at the examples that `clv check` prints; a currency sign or a word must go from the source"
         )
     if reason == "row_unparseable":
         return (
-            "look at the lines in the quarantine table: a delimiter inside a field needs quotes around the "
+            "look at the examples that `clv check` prints: a delimiter inside a field needs quotes around the "
             "field, and every line as many fields as the header"
         )
     if reason == "date_after_extract":
@@ -73,7 +73,7 @@ def hint(reason: str, values: list[str | None], section: LedgerSection) -> str:
         "date_before_earliest": "check ledger.date_format (%y or %Y), or set ledger.earliest",
         "amount_missing": "check ledger.columns.amount, and how the export writes empty amounts",
         "amount_out_of_range": "check ledger.columns.amount: it may name a number that is not an amount",
-    }.get(reason, "look at the rows in the quarantine table")
+    }.get(reason, "look at the examples that `clv check` prints")
 
 
 def _format_of(texts: list[str]) -> str | None:

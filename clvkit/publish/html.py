@@ -165,7 +165,7 @@ def _facts(folder: Path, run: dict[str, Any]) -> dict[str, Any]:
     results = folder / "results.json"
     return {
         "as_of": date_words(as_of),
-        "use_until": date_words(_later(as_of, months)) if months else None,
+        "use_until": date_words(_later(as_of, months)) if months and run["state"] == "complete" else None,
         "preparer": run["resolved"].get("preparer"),
         "owner": run["resolved"].get("owner"),
         "results_sha256": sha256_file(results) if results.is_file() else None,

@@ -111,6 +111,12 @@ def _print_ledger(study: "Study", bench: Workbench, ledger: Any) -> None:
             end_section=state == "quarantined",
         )
     console.print(table)
+    for reason in ledger.quarantine["reason"].drop_duplicates():
+        for row in ledger.quarantine[ledger.quarantine["reason"] == reason].head(3).itertuples():
+            said = f" {row.value!r}" if row.value else ""
+            console.print(
+                f"  quarantined, {reason}: {row.file} row {row.row}{said}", style="dim", markup=False
+            )
     if totals["amount_unreadable"]:
         console.print(f"  {count(totals['amount_unreadable'])} rows have an amount that cannot be read")
 
