@@ -88,8 +88,8 @@ def examined(asked: tuple[str, str, int]) -> dict:
                 "ignore", RuntimeWarning
             )  # dropout near nothing: the last purchase never comes
             made = worlds.examine(world, worlds.SEED + number)
-    except ClvError as error:
-        made = {"failed": str(error).splitlines()[0]}
+    except (ClvError, ArithmeticError) as error:
+        made = {"failed": f"{type(error).__name__}: {error}".splitlines()[0]}
     return {"world": number} | made
 
 

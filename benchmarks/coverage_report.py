@@ -1,6 +1,7 @@
 """What the coverage worlds add up to: a compact results file, two figures and benchmarks/COVERAGE.md."""
 
 import json
+import re
 import statistics
 from pathlib import Path
 
@@ -53,10 +54,15 @@ def summed(lines: list[dict]) -> dict:
             "places": [round(place, 3) for *_, place in values],
         }
     chains = [(one["method"][k] == "nuts", one["diagnostics"][k]) for one in done for k in (0, 1)]
-    weak = [each for nuts, each in chains if nuts and (each["ess_min"] < 400 or each["divergences"])]
+    weak = [
+        each
+        for nuts, each in chains
+        if nuts and (each["ess_min"] < 400 or each["divergences"] or each["r_hat_max"] >= 1.01)
+    ]
     return {
         "worlds": len(lines),
         "failed": len(lines) - len(done),
+        "unfinished": lines[-1]["world"] + 1 - len(lines),
         "redrawn": sum(one["redrawn"] for one in done),
         "refused": sum(one["refused"] for one in done),
         "nuts": [sum(one["method"][k] == "nuts" for one in done) for k in (0, 1)],
@@ -107,6 +113,7 @@ def page(found: dict) -> str:
         f"({w.MONTHS:.0f} months, margin {w.MARGIN:.0%}, {w.RATE:.0%} a year) are held against the valuation at the true "
         "parameters, those of the hold-out against what happened. The posterior is importance-sampled around the mode "
         "where its diagnostics accept that, and sampled by NUTS (4 chains of 500 draws) where they do not.",
+        *unfinished(prior),
         f"A rate fails where an exact binomial test excludes 90 % at {LEVEL:.1%}. {least_worlds()} worlds find a true "
         f"rate of {FEARED:.0%} with {POWER:.0%} power; the power of each count is in the table. Where a posterior draw of "
         "q is 1 or less, mean spend may not exist and the workbench refuses to state a value: such a world says nothing "
@@ -125,7 +132,26 @@ def page(found: dict) -> str:
             "are the estimates that the literature gives for CDNOW, and for its spend.",
             *(tables(fixed, judged=False)),
         ]
-    return "\n\n".join(parts) + "\n"
+    return re.sub(r"(?<=\d)%", "\N{NO-BREAK SPACE}%", "\n\n".join(parts)) + "\n"
+
+
+def unfinished(prior: dict) -> list[str]:
+    """A warning where a process has too few worlds for its verdicts to mean much."""
+    few = {LABELS[name]: one["worlds"] for name, one in prior.items() if one["worlds"] < least_worlds()}
+    if not few:
+        return []
+    counts = ", ".join(f"{label} {worlds}" for label, worlds in few.items())
+    return [
+        f"**The run is not complete** (worlds so far: {counts}): rates are *open* where 90 % is not excluded and "
+        f"{FEARED:.0%} would not yet have been found with {POWER:.0%} power."
+    ]
+
+
+def verdict_on(each: dict) -> str:
+    """A pass only where a failure would have been found."""
+    if not judge(each["covered"], each["n"]).passes:
+        return "**fail**"
+    return "pass" if power(each["n"]) >= POWER else "open"
 
 
 def tables(found: dict, *, judged: bool) -> list[str]:
@@ -136,11 +162,17 @@ def tables(found: dict, *, judged: bool) -> list[str]:
             f"**{LABELS[name]}**: {one['worlds']} worlds"
             + (f" ({one['redrawn']} drawn again)" if one["redrawn"] else "")
             + (f", {one['failed']} without a fit" if one["failed"] else "")
-            + f", {one['refused']} of them without a value; NUTS was needed for {one['nuts'][0]} posteriors of the process"
+            + f", {one['refused']} of them without a value. NUTS was needed for {one['nuts'][0]} posteriors of the process"
             f" and {one['nuts'][1]} of spend"
             + (
-                f", and stayed below 400 effective draws or diverged in {one['nuts_weak']}"
+                f"; in {one['nuts_weak']} of them it had fewer than 400 effective draws, an R-hat of 1.01 or more, or "
+                "diverged"
                 if one["nuts_weak"]
+                else ""
+            )
+            + (
+                f". Begun before the last of these worlds and not ended: {one['unfinished']}"
+                if one["unfinished"]
                 else ""
             )
             + "."
@@ -155,7 +187,7 @@ def tables(found: dict, *, judged: bool) -> list[str]:
             if judged:
                 row += [
                     f"{power(each['n']):.1%}",
-                    "pass" if judge(each["covered"], each["n"]).passes else "**fail**",
+                    verdict_on(each),
                 ]
             else:
                 row += [f"{each['off']:+.1%}", f"{each['off_typical']:.1%}"]

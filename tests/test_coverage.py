@@ -2,6 +2,7 @@
 
 import json
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # the benchmarks are no part of the package
 
-from benchmarks import coverage, coverage_judge, coverage_report, coverage_worlds  # noqa: E402
 from clvkit import laplace, processes  # noqa: E402
+
+coverage, coverage_judge, coverage_report, coverage_worlds = (
+    import_module(f"benchmarks.{name}")
+    for name in ("coverage", "coverage_judge", "coverage_report", "coverage_worlds")
+)
 
 NAMES = coverage_worlds.NAMES
 SPEND = ("p", "q", "gamma")
@@ -49,6 +54,7 @@ def one_thread(monkeypatch):
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:overflow encountered in divide")
 def test_intervals_cover_truths_from_the_prior(one_thread):
     """BG/NBD with few worlds: intervals that hold the truth six times in ten would be found out."""

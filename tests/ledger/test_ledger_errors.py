@@ -299,7 +299,7 @@ class TestChecks:
         found = check(ledger_of(self.GOOD + "c1,2024-01-05,ten\n"), "ledger.quarantine")
         assert (found.status, found.value, found.threshold) == ("review", 0.05, 0.05)
         assert found.message == "1 of 20 rows (5.00 %) is in quarantine (1: the amount is not a number)."
-        assert "look at the amounts" in found.recommendation.lower()
+        assert "look at the examples" in found.recommendation.lower()
 
     def test_a_share_in_quarantine_that_is_not(self, ledger_of):
         found = check(
