@@ -118,6 +118,7 @@ def page(found: dict) -> str:
         f"rate of {FEARED:.0%} with {POWER:.0%} power; the power of each count is in the table. Where a posterior draw of "
         "q is 1 or less, mean spend may not exist and the workbench refuses to state a value: such a world says nothing "
         "about money, which is why fewer worlds stand behind equity and revenue.",
+        *together(prior),
         *(tables(prior, judged=True)),
         "![Share of intervals that held the truth](coverage/coverage.svg)",
         "Where the truth lies in its posterior should be uniform; lines that leave the band would be too narrow, too "
@@ -144,6 +145,26 @@ def unfinished(prior: dict) -> list[str]:
     return [
         f"**The run is not complete** (worlds so far: {counts}): rates are *open* where 90 % is not excluded and "
         f"{FEARED:.0%} would not yet have been found with {POWER:.0%} power."
+    ]
+
+
+def together(prior: dict) -> list[str]:
+    """What the processes share, counted over the worlds of all of them: spend, and the totals."""
+    shared = [
+        name
+        for name in ("p", "q", "gamma", *KINDS)
+        if all(name in one["quantities"] for one in prior.values())
+    ]
+    sums = {
+        name: {key: sum(one["quantities"][name][key] for one in prior.values()) for key in ("n", "covered")}
+        for name in shared
+    }
+    if not sums:
+        return []
+    return [
+        f"**All processes together** ({sum(one['worlds'] for one in prior.values())} worlds); if each rate is 90 %, so is "
+        "that of all.",
+        table(sums, judged=True),
     ]
 
 
@@ -177,20 +198,25 @@ def tables(found: dict, *, judged: bool) -> list[str]:
             )
             + "."
         )
-        rows = ["| quantity | kind | worlds | held the truth | not excluded at 0.1 % | " + (
-            "80 % would be found | verdict |" if judged else "off | typically |"), "| --- | --- | ---: | ---: | ---: | ---: | "
-            + (":---: |" if judged else "---: |")]  # fmt: skip
-        for what, each in one["quantities"].items():
-            low, high = exact_interval(each["covered"], each["n"])
-            row = [WORDS.get(what, what), KINDS.get(what, "parameter"), each["n"],
-                   f"{each['covered']} ({each['covered'] / each['n']:.1%})", f"{low:.1%} to {high:.1%}"]  # fmt: skip
-            if judged:
-                row += [
-                    f"{power(each['n']):.1%}",
-                    verdict_on(each),
-                ]
-            else:
-                row += [f"{each['off']:+.1%}", f"{each['off_typical']:.1%}"]
-            rows.append("| " + " | ".join(str(value) for value in row) + " |")
-        made += [first, "\n".join(rows)]
+        made += [first, table(one["quantities"], judged=judged)]
     return made
+
+
+def table(quantities: dict, *, judged: bool) -> str:
+    """One line per quantity."""
+    rows = ["| quantity | kind | worlds | held the truth | not excluded at 0.1 % | " + (
+        "80 % would be found | verdict |" if judged else "off | typically |"), "| --- | --- | ---: | ---: | ---: | ---: | "
+        + (":---: |" if judged else "---: |")]  # fmt: skip
+    for what, each in quantities.items():
+        low, high = exact_interval(each["covered"], each["n"])
+        row = [WORDS.get(what, what), KINDS.get(what, "parameter"), each["n"],
+               f"{each['covered']} ({each['covered'] / each['n']:.1%})", f"{low:.1%} to {high:.1%}"]  # fmt: skip
+        if judged:
+            row += [
+                f"{power(each['n']):.1%}",
+                verdict_on(each),
+            ]
+        else:
+            row += [f"{each['off']:+.1%}", f"{each['off_typical']:.1%}"]
+        rows.append("| " + " | ".join(str(value) for value in row) + " |")
+    return "\n".join(rows)

@@ -73,16 +73,18 @@ def test_parameters_then_the_study_then_the_mark_that_it_finished(notebook):
     assert not any("run.finish" in cell.source for cell in cells[:-1])
 
 
-class TestEveryNotebookIsExecuted:
-    """One run of a few hundred customers; what the figures are does not matter here."""
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """One run of a few hundred customers."""
+    root = tmp_path_factory.mktemp("small")
+    study = load_study(write_small_study(root / "params"))
+    done = run_study(study, reports=root / "reports")
+    assert done.error is None, done.error
+    return done
 
-    @pytest.fixture(scope="class")
-    def finished(self, tmp_path_factory):
-        root = tmp_path_factory.mktemp("small")
-        study = load_study(write_small_study(root / "params"))
-        done = run_study(study, reports=root / "reports")
-        assert done.error is None, done.error
-        return done
+
+class TestEveryNotebookIsExecuted:
+    """What the figures are does not matter here."""
 
     def test_all_of_them_and_nothing_else(self, finished):
         assert (finished.state, finished.exit_code) == ("complete", 0)
