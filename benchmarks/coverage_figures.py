@@ -7,8 +7,13 @@ import numpy as np
 from benchmarks.coverage_judge import STATED, judge
 from benchmarks.coverage_worlds import NAMES
 
-SHORT = {"equity": "customer equity", "purchases": "hold-out purchases", "revenue": "hold-out revenue",
-         "alpha": "α", "beta": "β", "gamma": "γ"}  # fmt: skip
+SHORT = {
+    "purchases": "hold-out\npurchases",
+    "revenue": "hold-out\nrevenue",
+    "alpha": "α",
+    "beta": "β",
+    "gamma": "γ",
+}
 LABELS = {"bgnbd": "BG/NBD", "mbgnbd": "MBG/NBD", "paretonbd": "Pareto/NBD"}
 TOTALS = ("equity", "purchases", "revenue")
 
@@ -42,9 +47,9 @@ def shares(axis, found: dict) -> None:
             axis.plot(verdict.share, at + shift, "o", markersize=4, color=colour, markerfacecolor=fill)
     axis.set_yticks(range(len(names)), [SHORT.get(name, name) for name in names])
     style.horizontal(axis)
-    axis.set_xlim(0.7, 1.0)
+    axis.set_xlim(0.7, 1.01)
     style.percent_axis(axis.xaxis)
-    axis.set_xlabel("truth inside (● prior, ○ CDNOW-like)")
+    axis.set_xlabel("truths held")
 
 
 def places(axis, found: dict) -> None:
@@ -67,7 +72,13 @@ def places(axis, found: dict) -> None:
         gap = np.searchsorted(np.sort(each["places"]), u, side="right") / each["n"] - u
         total = name in TOTALS
         colour = style.PALETTE[1 + TOTALS.index(name)] if total else "#9db2c7"
-        axis.plot(u, gap, color=colour, linewidth=1.4 if total else 0.8, label=SHORT[name] if total else None)
+        axis.plot(
+            u,
+            gap,
+            color=colour,
+            linewidth=1.4 if total else 0.8,
+            label=SHORT.get(name, name).replace("\n", " ") if total else None,
+        )
     axis.set_ylim(-0.2, 0.2)
     axis.set_xlabel("place of the truth in its posterior")
     if axis.get_subplotspec().is_first_col():

@@ -42,7 +42,10 @@ def summed(lines: list[dict]) -> dict:
     """Counts over the worlds of one process: per quantity how many intervals held the truth, and its places."""
     done = [one for one in lines if "failed" not in one]
     quantities = {}
-    for name in dict.fromkeys(name for one in done for name in one["found"]):
+    names = dict.fromkeys(name for one in done for name in one["found"])
+    for name in sorted(
+        names, key=lambda name: list(KINDS).index(name) if name in KINDS else -1
+    ):  # totals last
         values = [one["found"][name] for one in done if name in one["found"]]
         ratios = [mean / truth - 1 for truth, mean, *_ in values if 0 < truth < float("inf")]
         quantities[name] = {
@@ -121,6 +124,8 @@ def page(found: dict) -> str:
         *together(prior),
         *(tables(prior, judged=True)),
         "![Share of intervals that held the truth](coverage/coverage.svg)",
+        "Dots are the shares counted and lines the rates not excluded at 0.1 %: filled for truths from the prior, open for "
+        "the fixed ones.",
         "Where the truth lies in its posterior should be uniform; lines that leave the band would be too narrow, too "
         "wide or shifted posteriors.",
         "![Places of the truth in its posterior](coverage/places.svg)",
