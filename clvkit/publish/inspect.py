@@ -118,7 +118,8 @@ def _print_ledger(study: "Study", bench: Workbench, ledger: Any) -> None:
                 f"  quarantined, {reason}: {row.file} row {row.row}{said}", style="dim", markup=False
             )
     if totals["amount_unreadable"]:
-        console.print(f"  {count(totals['amount_unreadable'])} rows have an amount that cannot be read")
+        rows = "row has" if totals["amount_unreadable"] == 1 else "rows have"
+        console.print(f"  {count(totals['amount_unreadable'])} {rows} an amount that cannot be read")
 
 
 def _print_checks(checks: list[dict[str, Any]]) -> None:
