@@ -53,7 +53,10 @@ def importance(
     z = rng.standard_normal((draws, size)) / np.sqrt(rng.chisquare(FREEDOM, (draws, 1)) / FREEDOM)
     eta = mode + z @ root.T
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:  # the likelihood runs outside Python's lock
-        heights = np.fromiter(pool.map(lambda one: target.value_and_gradient(one)[0], eta), float, draws)
+        parts = pool.map(
+            lambda part: [target.value_and_gradient(one)[0] for one in part], np.array_split(eta, 64)
+        )
+        heights = np.concatenate(list(parts))
     proposal = -(FREEDOM + size) / 2 * np.log1p(np.sum(z**2, axis=1) / FREEDOM)  # but for a constant
     return weigh(eta, heights - proposal)
 

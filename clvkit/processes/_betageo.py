@@ -25,7 +25,7 @@ def prepare(x, t_x, T, n, offset: int) -> tuple[np.ndarray, np.ndarray]:
     return pack([ages, recencies, n], [x, age_at, recency_at, [offset]])
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def rising(value, count):
     """``log Γ(value+k) - log Γ(value)`` and its derivative for k = 0..count; two arrays (count+1,)."""
     total, slope = np.zeros(count + 1), np.zeros(count + 1)
@@ -35,7 +35,7 @@ def rising(value, count):
     return total, slope
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def kernel(parameters, F, I, gradient, alive, cell):  # noqa: E741
     """Log-likelihood of all cells.
 
@@ -65,7 +65,7 @@ def kernel(parameters, F, I, gradient, alive, cell):  # noqa: E741
         d_b = up_b_slope[m] - up_ab_slope[m]
         dead = 0.0
         if m > 0:
-            odds = log_a - math.log(b + m - 1) + (r + x) * (la - lt)  # log odds of having dropped out
+            odds = log_a - math.log(b + (m - 1)) + (r + x) * (la - lt)  # log odds of having dropped out
             if odds > 0:
                 small = math.exp(-odds)
                 value += odds + math.log1p(small)
@@ -79,7 +79,7 @@ def kernel(parameters, F, I, gradient, alive, cell):  # noqa: E741
                 dead * (r + x) * (1 / (alpha + ages[age_at[i]]) - 1 / (alpha + recencies[recency_at[i]]))
             )
             d_a += dead / a
-            d_b -= dead / (b + m - 1)
+            d_b -= dead / (b + (m - 1))
         total += n[i] * value
         g_r += n[i] * d_r
         g_alpha += n[i] * d_alpha
@@ -93,7 +93,7 @@ def kernel(parameters, F, I, gradient, alive, cell):  # noqa: E741
     return total
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def coordinates_to_log(eta, out, jacobian):
     """Log (r, α, a, b) from (log mean rate r/α, log r, logit mean dropout, log concentration)."""
     mean = 1.0 / (1.0 + math.exp(-eta[2]))

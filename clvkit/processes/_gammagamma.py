@@ -22,7 +22,7 @@ def prepare(x, spend, n) -> tuple[np.ndarray, np.ndarray]:
     return pack([distinct, spend, np.log(spend), n], [x_at])
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def digamma(z):
     """ψ(z) for z > 0: the recurrence up to 10, then the asymptotic series (error below 1e-15)."""
     shift = 0.0
@@ -34,7 +34,7 @@ def digamma(z):
     return shift + math.log(z) - 0.5 / z - series
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def kernel(parameters, F, I, gradient, alive, cell):  # noqa: E741
     """Log-likelihood of all spend cells; ``gradient`` (3,) receives d LL / d(log parameter).
 
@@ -67,7 +67,7 @@ def kernel(parameters, F, I, gradient, alive, cell):  # noqa: E741
     return total
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def coordinates_to_log(eta, out, jacobian):
     """Log (p, q, γ) from (log p, log q, log typical spend pγ/q)."""
     out[0], out[1], out[2] = eta[0], eta[1], eta[2] + eta[1] - eta[0]

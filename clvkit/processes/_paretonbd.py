@@ -41,7 +41,7 @@ def prepare(x, t_x, T, n) -> tuple[np.ndarray, np.ndarray]:
     return pack([ends, n], [x, position[: x.size], position[x.size :], distinct, starts])
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _piece(k, s1, alpha, beta, low, high, mean):
     """Log of the integral of (α+τ)^-k (β+τ)^-s1 over [low, high].
 
@@ -76,7 +76,7 @@ def _piece(k, s1, alpha, beta, low, high, mean):
     return top + math.log(total)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def kernel(parameters, F, I, gradient, alive, cell):  # noqa: E741
     """Log-likelihood of all cells.
 
@@ -153,7 +153,7 @@ def kernel(parameters, F, I, gradient, alive, cell):  # noqa: E741
     return total
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def coordinates_to_log(eta, out, jacobian):
     """Log (r, α, s, β) from (log mean rate r/α, log r, log s, log mean dropout rate s/β)."""
     out[0], out[1], out[2], out[3] = eta[1], eta[1] - eta[0], eta[2], eta[2] - eta[3]

@@ -37,7 +37,7 @@ def _pointer(typing_context, address):
     return types.voidptr(address), codegen
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def log_posterior(code, eta, F, I, mean, sd, gradient):  # noqa: E741
     """Log-prior plus log-likelihood at ``eta`` (k,); ``gradient`` (k,) receives the gradient in ``eta``."""
     size = eta.size
@@ -73,6 +73,7 @@ def log_posterior(code, eta, F, I, mean, sd, gradient):  # noqa: E741
 @cfunc(_LOGP, cache=True)
 def native_logp(size, z_, gradient_, value_, user_):
     """The log-posterior at the whitened point ``z_``, for the sampler; returns 0, or an error code."""
+    carray(value_, 1)[0] = np.nan  # what the sampler sees should anything below go wrong
     user = carray(user_, 9, np.int64)
     z, out = carray(z_, size), carray(gradient_, size)
     F = carray(_pointer(user[1]), user[2], np.float64)

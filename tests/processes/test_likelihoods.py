@@ -118,3 +118,17 @@ def test_another_unit_only_adds_its_jacobian(name, seed, factor):
     densities = np.sum(cells[-1] * (1 if name == "gammagamma" else cells[0]))
     assert again == pytest.approx(value - densities * np.log(factor), rel=1e-10)
     np.testing.assert_allclose(slope, gradient, rtol=1e-8, atol=1e-8 * np.abs(gradient).max())
+
+
+@pytest.mark.parametrize("name", processes.NAMES)
+@pytest.mark.parametrize("tiny", [1e-17, 1e-30])
+def test_parameters_next_to_nothing(name, tiny):
+    """Samplers go there: the answer is a number, or a refusal, and never an exception inside compiled code."""
+    model = processes.get(name)
+    for at in range(4):
+        parameters = np.array([1.0, 1.0, 0.5, 0.5])
+        parameters[at] = tiny
+        values = model.cell_log_likelihood(parameters, [0, 1, 2], [0.0, 0.5, 0.5], [1.0, 1.0, 1.0])
+        assert not np.isnan(values).any()
+        alive = model.p_alive(parameters, [0, 1, 2], [0.0, 0.5, 0.5], [1.0, 1.0, 1.0])
+        assert ((alive >= 0) & (alive <= 1)).all()
