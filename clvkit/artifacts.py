@@ -98,8 +98,10 @@ def _valuation(bench: "Workbench") -> Any:
 def _scores(bench: "Workbench") -> "pd.DataFrame":
     from clvkit.valuation import scores
 
-    return scores(bench.fit(), bench.spend(), bench.get("score_cells"), bench.study.value,
-                  minor_per_unit=bench.minor_per_unit, days_per_year=bench.study.days_per_year)  # fmt: skip
+    study = bench.study
+    return scores(bench.fit(), bench.spend(), bench.get("score_cells"), study.value,
+                  minor_per_unit=bench.minor_per_unit, days_per_year=study.days_per_year,
+                  seed=study.models.sampler.seed)  # fmt: skip
 
 
 def _backtests(bench: "Workbench") -> Any:

@@ -37,22 +37,48 @@ def simulate_outcomes(
     -------
     counts, money : (draws,) purchases, and margin in major units.
     """
+    one_group = np.zeros(len(customers), int)
+    counts, (money,) = simulate_by_group(
+        fit, spend, purchases, amounts, customers, [one_group], terms, minor_per_unit, seed
+    )
+    return counts, money[:, 0]
+
+
+def simulate_by_group(
+    fit: "Fit",
+    spend: "Fit",
+    purchases: np.ndarray,
+    amounts: np.ndarray,
+    customers: "pd.DataFrame",
+    groupings: list[np.ndarray],
+    terms: "Terms",
+    minor_per_unit: float,
+    seed: int,
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The same futures as `simulate_outcomes`, with margin added up by group.
+
+    ``groupings`` are each (rows of ``customers``,) whole numbers from 0. Returns purchases (draws,), and per
+    grouping the margin of each group, (draws, groups).
+    """
     unit, each = fit.unit_days, customers["n"].to_numpy()
     x, t_x, T = (
         np.repeat(customers[c].to_numpy() / s, each)
         for c, s in (("frequency", 1), ("recency_days", unit), ("T_days", unit))
     )
-    x = x.astype(np.int64)
+    x, members = x.astype(np.int64), [np.repeat(group, each) for group in groupings]
+    sizes = [int(group.max()) + 1 for group in groupings]
     spent = np.repeat(np.maximum(customers["spend_minor"].to_numpy(), 0) / minor_per_unit, each)
     force, horizon = terms.force(unit), terms.horizon_days / unit
-    counts, money = np.empty(len(purchases)), np.empty(len(purchases))
+    counts, money = np.empty(len(purchases)), [np.empty((len(purchases), size)) for size in sizes]
     for d, (parameters, amount) in enumerate(zip(purchases, amounts, strict=True)):
         rng = np.random.default_rng([seed, d])
         drawn = fit.model.simulate_future(parameters, x, t_x, T, horizon, rng)
         rate = spend.model.draw_mean_rate(amount, x, spent, rng)
         paid = rng.gamma(amount[0], 1.0, drawn.customer.size) / rate[drawn.customer]
+        paid *= terms.margin * np.exp(-force * drawn.time)
         counts[d] = drawn.customer.size
-        money[d] = terms.margin * np.sum(paid * np.exp(-force * drawn.time))
+        for one, member, size in zip(money, members, sizes, strict=True):
+            one[d] = np.bincount(member[drawn.customer], weights=paid, minlength=size)
     return counts, money
 
 

@@ -28,7 +28,8 @@ class Valuation:
         noise of purchases and amounts), ``customer_equity_lifetime`` (infinite horizon), ``customers_alive``,
         ``purchases_expected`` and ``purchases_outcome`` within the horizon, ``clv_mean`` per customer.
     groups : by scheme (``frequency_class``, ``cohort``, ``segment``): DataFrame with one row a group and
-        columns ``group, customers, alive, purchases, value, low, high, mle, share`` (share of equity).
+        columns ``group, customers, alive, purchases, value, low, high, mle, share`` (share of equity) and
+        ``outcome_low, outcome_high``, the range of what may be seen.
     path : DataFrame ``months, value, low, high, mle``: equity by how far ahead one looks; the last row is
         the infinite horizon.
     terms : the terms it was computed on.
@@ -99,17 +100,22 @@ def valuation(
     """
     import pandas as pd
 
-    from clvkit.outcomes import simulate_outcomes
+    from clvkit.outcomes import simulate_by_group
 
     terms = Terms.of(section, days_per_year)
     purchases, amounts = pair(fit, spend, section.posterior_draws)
     require_mean_spend(spend, amounts)
-    labels = {
-        "frequency_class": frequency_class(cells["frequency"]),
-        "cohort": cohort_labels(cells["T_days"], as_of, grain),
-        "segment": cells["segment"].astype(str),
-    }
-    schemes = {name: pd.factorize(label, sort=True) for name, label in labels.items()}
+
+    def grouped(frame):
+        """Codes and names of the groups of each scheme."""
+        labels = {
+            "frequency_class": frequency_class(frame["frequency"]),
+            "cohort": cohort_labels(frame["T_days"], as_of, grain),
+            "segment": frame["segment"].astype(str),
+        }
+        return {name: pd.factorize(label, sort=True) for name, label in labels.items()}
+
+    schemes = grouped(cells)
     months = [float(m) for m in range(6, int(section.horizon_months), 6)] + [section.horizon_months]
     months += [math.inf] if terms.annual_discount_rate > 0 else []  # without discounting it has no value
     terms_of = [replace(terms, horizon_days=m * days_per_year / 12) for m in months]
@@ -167,10 +173,14 @@ def valuation(
     often = np.resize(
         np.arange(len(purchases)), section.posterior_draws
     )  # luck is simulated without a posterior too
-    counts, money = simulate_outcomes(
-        fit, spend, purchases[often], amounts[often], customers, terms, minor_per_unit, seed
+    of_customers = [code for code, _ in grouped(customers).values()]
+    counts, money = simulate_by_group(
+        fit, spend, purchases[often], amounts[often], customers, of_customers, terms, minor_per_unit, seed
     )
-    estimates["customer_equity_outcome"] = with_noise(looks[headline], money)
+    for (scheme, frame), seen in zip(groups.items(), money, strict=True):
+        low, high = np.quantile(seen, [(1 - section.interval) / 2, (1 + section.interval) / 2], axis=0)
+        groups[scheme] = frame.assign(outcome_low=low, outcome_high=high)
+    estimates["customer_equity_outcome"] = with_noise(looks[headline], money[0].sum(axis=1))
     estimates["purchases_outcome"] = with_noise(estimates["purchases_expected"], counts)
     weights = wider_prior_weights(fit, purchases) * wider_prior_weights(spend, amounts)
     wider = float(np.average(paths[headline], weights=weights)) if len(purchases) > 1 else None
@@ -253,8 +263,9 @@ def scores(
     *,
     minor_per_unit: float,
     days_per_year: float,
+    seed: int | None = None,
 ) -> "pd.DataFrame":
-    """Value of one customer of each kind, with its ``expected`` interval.
+    """Value of one customer of each kind, with its ``expected`` interval and, given a seed, its ``outcome``.
 
     Parameters
     ----------
@@ -263,21 +274,31 @@ def scores(
     Returns
     -------
     DataFrame : the input with ``p_alive, purchases, clv, clv_low, clv_high`` (posterior means and
-        equal-tailed quantiles) added; ``purchases`` within the horizon, ``clv`` in major units.
+        equal-tailed quantiles) added; ``purchases`` within the horizon, ``clv`` in major units. With ``seed``
+        also ``outcome_low, outcome_high``: the range of what one such customer may bring, which is simulated.
     """
     import pandas as pd
+
+    from clvkit.outcomes import simulate_by_group
 
     terms, tail = Terms.of(section, days_per_year), (1 - section.interval) / 2
     purchases, amounts = pair(fit, spend, section.posterior_draws)
     require_mean_spend(spend, amounts)
     parts = []
-    for rows in np.array_split(
-        np.arange(len(customers)), max(1, math.ceil(len(customers) * len(purchases) / BLOCK))
-    ):
+    blocks = max(1, math.ceil(len(customers) * section.posterior_draws / BLOCK))
+    often = np.resize(np.arange(len(purchases)), section.posterior_draws)
+    for number, rows in enumerate(np.array_split(np.arange(len(customers)), blocks)):
         block = customers.iloc[rows]
         one = Block.of(fit, spend, (purchases, amounts), block.assign(n=1), minor_per_unit)
         bought, value = one.purchases(terms, Future()), one.value(terms, Future())
         low, high = np.quantile(value, [tail, 1 - tail], axis=0)
+        if seed is not None:
+            _, (seen,) = simulate_by_group(
+                fit, spend, purchases[often], amounts[often], block.assign(n=1), [np.arange(len(block))], terms,
+                minor_per_unit, seed + number,
+            )  # fmt: skip
+            luck = np.quantile(seen, [tail, 1 - tail], axis=0)
+            block = block.assign(outcome_low=luck[0], outcome_high=luck[1])
         parts.append(
             block.assign(
                 p_alive=one.alive.mean(axis=0),

@@ -27,9 +27,26 @@ if TYPE_CHECKING:
 
 MOST_ALIVE, MOST_AHEAD = 0.98, 2.5  # beyond these, a reader should know what the value rests on
 
-__all__ = ["answer", "as_results", "by_group", "checks", "comparison", "conditional", "histogram", "horizon", "kinds", "metrics",
-           "parameters", "prior_effect", "rate_card", "spend_by_class", "tracking", "value_by_holder",
-           "who_they_are"]  # fmt: skip
+__all__ = [
+    "answer",
+    "as_results",
+    "by_group",
+    "checks",
+    "comparison",
+    "conditional",
+    "histogram",
+    "horizon",
+    "kinds",
+    "metrics",
+    "parameters",
+    "per_customer",
+    "prior_effect",
+    "rate_card",
+    "spend_by_class",
+    "tracking",
+    "value_by_holder",
+    "who_they_are",
+]  # fmt: skip
 
 METRICS = {
     "customer_equity": "Customer equity",
@@ -77,8 +94,16 @@ def metrics(valuation: "Valuation") -> dict:
         for scheme, frame in valuation.groups.items()
         for row in frame.itertuples()
     }
+    seen = {
+        f"{scheme}: {row.group}": Estimate(
+            row.value, row.outcome_low, row.outcome_high, row.mle, kind="outcome", **make
+        )
+        for scheme, frame in valuation.groups.items()
+        for row in frame.itertuples()
+    }
+    parts = {"customer_equity": by, "customer_equity_outcome": seen}
     return {
-        name: {"value": one, "by": by} if name == "customer_equity" else {"value": one}
+        name: {"value": one} | ({"by": parts[name]} if name in parts else {})
         for name, one in valuation.estimates.items()
     }
 
@@ -170,6 +195,8 @@ def by_group(valuation: "Valuation", scheme: str) -> Table:
     equity = valuation.estimates["customer_equity"]
     total = {"group": "All", "value": equity.value, "low": equity.low, "high": equity.high, "mle": equity.mle}
     total |= {name: frame[name].sum() for name in ("customers", "alive", "purchases", "share")}
+    outcome = valuation.estimates["customer_equity_outcome"]
+    total |= {"outcome_low": outcome.low, "outcome_high": outcome.high}
     shown = pd.concat([frame, pd.DataFrame([total])], ignore_index=True)
     shown["per_customer"] = shown["value"] / shown["customers"]
     each = frame["value"] / frame["customers"]
@@ -184,16 +211,42 @@ def by_group(valuation: "Valuation", scheme: str) -> Table:
     )
     return Table(
         f"value_by_{scheme}",
-        shown[["group", "customers", "alive", "purchases", "value", "low", "high", "share", "per_customer"]],
+        shown[["group", "customers", "alive", "purchases", "value", "low", "high", "outcome_low", "outcome_high",
+               "per_customer"]],
         title,
-        f"Customer equity {horizon_words(months_of(valuation))}, {money}; ranges hold "
-        f"{numbers.odds_words(valuation.interval)} for each line by itself and do not add up.",
+        f"Customer equity {horizon_words(months_of(valuation))}, {money}; low and high of what is expected, then of what "
+        f"may be seen. Ranges hold {numbers.odds_words(valuation.interval)} for each line by itself and do not add up.",
         formats={"customers": "count", "alive": "count", "purchases": "count", "value": "money", "low": "money",
-                 "high": "money", "share": "percent", "per_customer": "money:2"},
+                 "high": "money", "outcome_low": "money", "outcome_high": "money", "per_customer": "money:2"},
         labels={"group": what, "customers": "Customers", "alive": "Still alive", "purchases": "Purchases",
-                "value": f"Value, {money}", "low": "Low", "high": "High", "share": "Share of value",
+                "value": f"Value, {money}", "low": "Low", "high": "High", "outcome_low": "Seen, low", "outcome_high": "Seen, high",
                 "per_customer": f"Per customer, {money}"},
         total=True,
+    )  # fmt: skip
+
+
+def per_customer(scores: pd.DataFrame, valuation: "Valuation") -> Table:
+    """What single customers are worth: the customer in the middle, and those nearer the top."""
+    ranked = scores.sort_values("clv", ignore_index=True)
+    reached = ranked["n"].cumsum() / ranked["n"].sum()
+    ranks = (0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
+    rows = ranked.iloc[[int(np.argmax(reached >= rank)) for rank in ranks]]
+    frame = rows[["clv", "clv_low", "clv_high", "outcome_low", "outcome_high"]].reset_index(drop=True)
+    frame.insert(0, "rank", [numbers.percent(rank, 0) for rank in ranks])
+    middle, mean = frame["clv"].iloc[2], valuation.estimates["clv_mean"].value
+    money = numbers.money_header(valuation.currency)
+    return Table(
+        "value_per_customer",
+        frame,
+        f"Half of the customers are worth {numbers.money(middle, valuation.currency)} or less; the mean is "
+        f"{numbers.money(mean, valuation.currency)}",
+        f"Value of single customers {horizon_words(months_of(valuation))}, {money}, in order of value: the customer below "
+        "which that share of all customers lies; low and high of what is expected of it, then of what may be seen.",
+        formats={name: "money:2" for name in frame.columns[1:]},
+        labels={"rank": "Of customers below", "clv": f"Value, {money}", "clv_low": "Low", "clv_high": "High",
+                "outcome_low": "Seen, low", "outcome_high": "Seen, high"},
+        note="The value of one customer is an expectation, and what it will bring is mostly luck: most bring nothing, a few "
+        "a lot. Use it for groups and for order, not as a promise.",
     )  # fmt: skip
 
 
