@@ -191,8 +191,9 @@ def advice(backtests: "Backtests") -> str:
     if "baselines_beaten" in poor:
         text += " For lists of single customers a simple rule did better: see chapter 5."
     else:
-        text += " Shares and the order of customers are more reliable than the total."
-    return f"{text} Find what changed since the back-test before the next quarter."
+        text += " The order of customers is more reliable than the total."
+    since = numbers.date_words(latest.origin)
+    return f"{text} Find out what changed after {since} before the next report."
 
 
 def _ends(low: float, high: float, value: float) -> tuple[str, str]:
