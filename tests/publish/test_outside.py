@@ -19,10 +19,23 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals and limits of P
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
-def clv(*arguments, **options) -> subprocess.Popen:
+def clv(*arguments, preexec_fn=None, **options) -> subprocess.Popen:
+    """Start the command as a terminal does: whoever runs the tests may be deaf to Ctrl-C, and hand that on."""
+
+    def listening():
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if preexec_fn is not None:
+            preexec_fn()
+
     command = [sys.executable, "-m", "clvkit.cli", *map(str, arguments)]
     return subprocess.Popen(
-        command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+        command,
+        cwd=CHECKOUT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=listening,
+        **options,
     )
 
 
