@@ -157,7 +157,7 @@ def test_page_one_says_what_it_must(folder, results):
         "between 1 January 1997 and 25 March 1997. Nobody who came in the 462 days since",
         "assumptions of the study, nominal and before tax",
         "The verdict on the model is poor",
-        "agree with the control totals",
+        "agrees with the control totals",
     ):
         assert words in first, words
 
