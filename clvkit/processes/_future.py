@@ -77,7 +77,7 @@ def _beta_mean(a, b, shape, scale, horizon, discount, hazard):
     it is. The same sum with integrand 1 normalises, so no beta function is needed.
     """
     spread = math.sqrt(1.0 / a + 1.0 / b)
-    step = min(0.5, 0.8 * spread) if a > 0.5 and b > 0.5 else 0.5
+    step = min(0.45, 0.8 * spread) if a > 0.5 and b > 0.5 else 0.45
     middle = math.log(a / b)
     low = min(middle, -math.log(max(1.0, shape * horizon / scale if horizon < np.inf else 1e4))) - 20.0
     high = max(middle, 0.0) + 20.0 / min(1.0, hazard)  # a smaller hazard bends (1-p)^hazard only later
