@@ -67,7 +67,7 @@ def summed(lines: list[dict]) -> dict:
         "failed": len(lines) - len(done),
         "unfinished": lines[-1]["world"] + 1 - len(lines),
         "redrawn": sum(one["redrawn"] for one in done),
-        "refused": sum(one["refused"] for one in done),
+        "substituted": sum(one["substituted"] for one in done),
         "nuts": [sum(one["method"][k] == "nuts" for one in done) for k in (0, 1)],
         "nuts_weak": len(weak),
         "seconds": round(statistics.median(one["seconds"][1] for one in done), 1),
@@ -118,9 +118,10 @@ def page(found: dict) -> str:
         "where its diagnostics accept that, and sampled by NUTS (4 chains of 500 draws) where they do not.",
         *unfinished(prior),
         f"A rate fails where an exact binomial test excludes 90 % at {LEVEL:.1%}. {least_worlds()} worlds find a true "
-        f"rate of {FEARED:.0%} with {POWER:.0%} power; the power of each count is in the table. Where a posterior draw of "
-        "q is 1 or less, mean spend may not exist and the workbench refuses to state a value: such a world says nothing "
-        "about money, which is why fewer worlds stand behind equity and revenue.",
+        f"rate of {FEARED:.0%} with {POWER:.0%} power; the power of each count is in the table. Where the mean spend of a "
+        "posterior draw does not exist (q of 1 or less), or exceeds what any customer was seen to spend, the workbench "
+        "values with the observed mean instead and says so: such a world says nothing about money, which is why fewer "
+        "worlds stand behind equity and revenue.",
         *together(prior),
         *(tables(prior, judged=True)),
         "![Share of intervals that held the truth](coverage/coverage.svg)",
@@ -188,7 +189,7 @@ def tables(found: dict, *, judged: bool) -> list[str]:
             f"**{LABELS[name]}**: {one['worlds']} worlds"
             + (f" ({one['redrawn']} drawn again)" if one["redrawn"] else "")
             + (f", {one['failed']} without a fit" if one["failed"] else "")
-            + f", {one['refused']} of them without a value. NUTS was needed for {one['nuts'][0]} posteriors of the process"
+            + f", {one['substituted']} of them silent about money. NUTS was needed for {one['nuts'][0]} posteriors of the process"
             f" and {one['nuts'][1]} of spend"
             + (
                 f"; in {one['nuts_weak']} of them it had fewer than 400 effective draws, an R-hat of 1.01 or more, or "

@@ -8,7 +8,7 @@ as-of moment, so that they follow from each customer's own rate and dropout.
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -103,8 +103,9 @@ def from_prior(model, rng: np.random.Generator) -> np.ndarray:
 def examine(world: World, seed: int, draws: int = DRAWS) -> dict:
     """Fit and value a world; per quantity the truth, the posterior's mean, low and high, and the truth's place.
 
-    Equity's truth is the valuation at the true parameters, given the same histories. Where the workbench refuses to
-    state a value, because mean spend may not exist, ``refused`` is set and nothing is said about money.
+    Equity's truth is the valuation at the true parameters, given the same histories. Where the mean spend of a draw,
+    or of the estimate, is one that the data cannot know, the workbench puts the observed mean in its place: that is no
+    longer a posterior whose coverage could be told, ``substituted`` is set and nothing is said about money.
     """
     from clvkit.fitting import ModelsSection, SamplerSection, fit_process, fit_spend
     from clvkit.outcomes import simulate_period
@@ -123,11 +124,12 @@ def examine(world: World, seed: int, draws: int = DRAWS) -> dict:
             found[name] = against(one.flat[:, k], truth[k], rng)
     purchases, amounts = pair(fit, spend, draws)
     one_group = [np.zeros(len(cells), int)]
-    refused = bool((amounts[:, 1] <= 1).any() or spend.mle[1] <= 1)
-    if not refused:
+    substituted = bool(spend.model.unknown_mean(np.vstack([amounts, spend.mle]), spend.observed).any())
+    if not substituted:
         terms = Terms(MARGIN, RATE, MONTHS * YEAR / 12, YEAR)
+        plain = replace(spend, observed={})  # the truth is the formula's, whatever was seen
         ask = lambda given: sweep(  # noqa: E731
-            fit, spend, given, cells, one_group, [(terms, Future())], 1, money_only=True
+            fit, plain, given, cells, one_group, [(terms, Future())], 1, money_only=True
         )[0][0].value[:, 0]
         true = ask((world.truth[None], world.spend_truth[None]))[0] if world.spend_truth[1] > 1 else math.inf
         found["equity"] = against(ask((purchases, amounts)), true, rng)
@@ -135,12 +137,12 @@ def examine(world: World, seed: int, draws: int = DRAWS) -> dict:
         fit, spend, (purchases, amounts), cells, np.array([7 * HORIZON]), one_group, 1, seed
     )
     found["purchases"] = against(seen.transactions, world.purchases, rng)
-    if not refused:
+    if not substituted:
         found["revenue"] = against(seen.value, world.revenue, rng)
     return {
         "redrawn": world.redrawn,
         "repeats": int(world.frequency.sum()),
-        "refused": refused,
+        "substituted": substituted,
         "method": [fit.method, spend.method],
         "diagnostics": [fit.diagnostics, spend.diagnostics],
         "seconds": [round(fitted, 3), round(time.perf_counter() - began, 3)],

@@ -20,7 +20,8 @@ def customer_summary(purchases: "ir.Table", as_of: date) -> "ir.Table":
 
     Parameters
     ----------
-    purchases : one row per customer and day: ``customer, day, amount_minor, segment``.
+    purchases : one row per customer and day: ``customer, day, amount_minor, segment``; a customer's segment
+        is the same in all rows.
     as_of : last day that counts; purchases after it, and customers who first bought after it, are left out.
 
     Returns
@@ -34,7 +35,7 @@ def customer_summary(purchases: "ir.Table", as_of: date) -> "ir.Table":
 
     known = purchases.filter(purchases.day <= ibis.date(as_of))
     each = known.group_by("customer").agg(
-        segment=known.segment.argmin(known.day),
+        segment=known.segment.min(),
         first_day=known.day.min(),
         last_day=known.day.max(),
         days=known.count(),
@@ -53,6 +54,11 @@ def customer_summary(purchases: "ir.Table", as_of: date) -> "ir.Table":
     )
 
 
+def _frame(table: "ir.Table") -> "pd.DataFrame":
+    """The rows of a small table. By way of Arrow: sums arrive as integers there, and as Python objects else."""
+    return table.to_pyarrow().to_pandas()
+
+
 def cells(summary: "ir.Table") -> "pd.DataFrame":
     """Distinct (segment, frequency, recency, T) with the number of customers ``n`` in each.
 
@@ -64,14 +70,14 @@ def cells(summary: "ir.Table") -> "pd.DataFrame":
         spend_minor=summary.spend_minor.sum().cast("int64"),
         first_minor=summary.first_minor.sum().cast("int64"),
     )
-    return grouped.order_by(CELL_KEYS).to_pandas()
+    return _frame(grouped.order_by(CELL_KEYS))
 
 
 def spend_cells(summary: "ir.Table") -> "pd.DataFrame":
     """Distinct (frequency, spend) of repeat customers: ``frequency, spend_minor, n``, sorted."""
     repeaters = summary.filter(summary.frequency >= 1)
     grouped = repeaters.group_by("frequency", "spend_minor").agg(n=repeaters.count().cast("int64"))
-    return grouped.order_by("frequency", "spend_minor").to_pandas()
+    return _frame(grouped.order_by("frequency", "spend_minor"))
 
 
 def score_cells(summary: "ir.Table") -> "pd.DataFrame":
@@ -81,7 +87,7 @@ def score_cells(summary: "ir.Table") -> "pd.DataFrame":
     """
     keys = [*CELL_KEYS, "spend_minor"]
     grouped = summary.group_by(keys).agg(n=summary.count().cast("int64"))
-    return grouped.order_by(keys).to_pandas()
+    return _frame(grouped.order_by(keys))
 
 
 def holdout(purchases: "ir.Table", origin: date, end: date) -> "ir.Table":
@@ -107,7 +113,7 @@ def holdout_cells(held_out: "ir.Table") -> "pd.DataFrame":
     grouped = held_out.group_by(keys).agg(
         n=held_out.count().cast("int64"), holdout_minor=held_out.holdout_minor.sum().cast("int64")
     )
-    return grouped.order_by(keys).to_pandas()
+    return _frame(grouped.order_by(keys))
 
 
 def daily_purchases(purchases: "ir.Table", origin: date | None = None) -> "pd.DataFrame":

@@ -15,6 +15,7 @@ CHAPTER = "04_value"
 MOST_GRADIENT = 1e-6  # |d LL / d log parameter| per customer
 MOST_R_HAT, LEAST_ESS = 1.01, 400  # Vehtari et al. (2021), Bayesian Analysis 16(2)
 BAD_R_HAT = 1.05
+MOST_UNKNOWN = 0.05  # of the draws of a spend model; more than that decide about an interval's end
 
 
 def fit_checks(fit: "Fit") -> list[Check]:
@@ -32,6 +33,8 @@ def fit_checks(fit: "Fit") -> list[Check]:
         checks.append(_effective_draws(fit))
     if fit.process == "bgnbd":
         checks.append(_never_repeaters(fit))
+    if fit.process == "gammagamma":
+        checks.append(_mean_spend(fit))
     return checks
 
 
@@ -197,4 +200,47 @@ def _never_repeaters(fit: "Fit") -> Check:
         "For decisions about single one-time buyers use MBG/NBD or Pareto/NBD.",
         value=1.0,
         unit="P(alive)",
+    )
+
+
+def unknown_mean_spend(spend: "Fit") -> tuple[float, str]:
+    """Share of the posterior draws whose mean spend the data cannot know, and in words where that is so ("": nowhere).
+
+    Without a posterior the one draw is the estimate.
+    """
+    estimate = bool(spend.model.unknown_mean(spend.mle, spend.observed))
+    share = float(spend.model.unknown_mean(spend.flat, spend.observed).mean())
+    where = [f"in {numbers.percent(share)} of the posterior draws"] if share and spend.draws is not None else []
+    return share, " and ".join(where + ["at the estimate"] * estimate)
+
+
+def _mean_spend(fit: "Fit") -> Check:
+    share, where = unknown_mean_spend(fit)
+    mean, most = (numbers.number(fit.observed[name], 2) for name in ("mean_spend", "largest_spend"))
+    message = (
+        f"The mean amount of a purchase that {fit.model.label} gives to customers without a repeat purchase is one that "
+        "the data can know: it exists, and does not exceed the averages seen."
+    )
+    if where:
+        message = (
+            f"The mean amount of a purchase that {fit.model.label} would give to customers without a repeat purchase "
+            f"does not exist (q of 1 or less) {where}, or exceeds every average seen, of which {most} is the largest: a "
+            "few enormous amounts make the tail too heavy for the data to know its mean. There, the value of "
+            f"customers without a repeat purchase rests on the observed mean of repeat customers' averages, {mean}, and "
+            "not on the model; repeat customers are valued between that and their own average, or at their own "
+            "average alone."
+        )
+    bad = share > MOST_UNKNOWN or "at the estimate" in where
+    return _check(
+        fit,
+        "mean_spend",
+        "the mean spend exists and lies within what was seen",
+        "fail" if bad else "review" if where else "pass",
+        message,
+        "Look for a few enormous amounts in chapter 1: orders that were cancelled, wholesalers, wrong amounts. Value "
+        "them apart, or value a longer history. Until then do not rely on the value of customers without a repeat "
+        "purchase.",
+        value=share,
+        threshold=MOST_UNKNOWN,
+        unit="share of draws",
     )

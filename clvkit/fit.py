@@ -27,6 +27,8 @@ class Fit:
     scale : the unit-free scale of the priors: median age (or median mean spend), in the stated unit.
     at_bound : coordinates that maximum likelihood drove to the bound of the search: the data do not limit them.
     starts_agreeing : how many of the starting points led to the maximum.
+    observed : of a spend model, in major units: ``mean_spend``, the mean over repeat customers of their average
+        amount per purchase, and ``largest_spend``, the largest of those averages; empty for a process.
     """
 
     process: str
@@ -45,6 +47,7 @@ class Fit:
     diagnostics: dict = field(default_factory=dict)
     at_bound: tuple[str, ...] = ()
     starts_agreeing: int = 0
+    observed: dict[str, float] = field(default_factory=dict)
 
     @cached_property
     def model(self) -> Model:
@@ -124,6 +127,7 @@ class Fit:
                 "diagnostics",
                 "at_bound",
                 "starts_agreeing",
+                "observed",
             )
         }
         made |= {"mle": self.mle.tolist(), "se": [_finite(v) for v in self.se]}

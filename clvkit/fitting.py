@@ -218,7 +218,7 @@ def fit_spend(
     x, n = merged["frequency"].to_numpy(float), merged["n"].to_numpy(float)
     spend = merged["spend_minor"].to_numpy(float) / minor_per_unit
     scale = weighted_median(spend / x, n)
-    return _fit(
+    fit = _fit(
         model,
         (x, spend / scale, n),
         priors_of("gammagamma", section),
@@ -228,6 +228,8 @@ def fit_spend(
         unit=1.0,
         sample="gammagamma" in section.sampled if sample is None else sample,
     )
+    averages = {"mean_spend": float(n @ (spend / x) / n.sum()), "largest_spend": float((spend / x).max())}
+    return replace(fit, observed=averages)
 
 
 def weighted_median(values: np.ndarray, n: np.ndarray) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 
 from clvkit.accuracy import tenths
 from clvkit.estimate import Estimate
-from clvkit.value import BLOCK, Block, Future, Terms, pair, require_mean_spend
+from clvkit.value import BLOCK, Block, Future, Terms, pair
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,7 +98,6 @@ def forecast(
     cell = rows.groupby(keys).ngroup().to_numpy()
     n, sampled = rows["n"].to_numpy(float), fit.draws is not None
     plug = (fit.mle[None], spend.mle[None])
-    require_mean_spend(spend, plug[1])
     at_mle = expect(fit, spend, plug, cells, steps, minor_per_unit)
     count, money = float(n @ at_mle.each[cell]), at_mle.value
     make = {"kind": "outcome", "interval": interval}
@@ -122,7 +121,6 @@ def forecast(
 
     from clvkit.outcomes import simulate_period
 
-    require_mean_spend(spend, draws_used[1])
     groupings = [one.codes for one in schemes.values()]
     seen = simulate_period(fit, spend, draws_used, rows, steps, groupings, minor_per_unit, seed)
     tails = [(1 - interval) / 2, (1 + interval) / 2]

@@ -12,7 +12,7 @@ from clvkit.drivers import DRIVERS
 from clvkit.estimate import Estimate
 from clvkit.rules import RuleBroken, rate_hint
 from clvkit.section import Section
-from clvkit.value import Future, Terms, Totals, ValueSection, pair, require_mean_spend, sweep
+from clvkit.value import Future, Terms, Totals, ValueSection, pair, sweep
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -149,16 +149,11 @@ def one_way(
     ----------
     cells : columns of `customers.cells`.
     value : gives the terms, the number of draws and the probability of the intervals.
-
-    Raises
-    ------
-    FitError : where mean spend does not exist.
     """
     import pandas as pd
 
     terms = Terms.of(value, days_per_year)
     draws = pair(fit, spend, value.posterior_draws)
-    require_mean_spend(spend, draws[1])
     at_mle = fit.mle[None], spend.mle[None]
 
     def swept(cases, parameters=at_mle, **options) -> list[Totals]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clvkit.estimate import Estimate
-from clvkit.value import BLOCK, Block, Future, Terms, Totals, ValueSection, pair, require_mean_spend, sweep
+from clvkit.value import BLOCK, Block, Future, Terms, Totals, ValueSection, pair, sweep
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,7 +104,6 @@ def valuation(
 
     terms = Terms.of(section, days_per_year)
     purchases, amounts = pair(fit, spend, section.posterior_draws)
-    require_mean_spend(spend, amounts)
 
     def grouped(frame):
         """Codes and names of the groups of each scheme."""
@@ -283,7 +282,6 @@ def scores(
 
     terms, tail = Terms.of(section, days_per_year), (1 - section.interval) / 2
     purchases, amounts = pair(fit, spend, section.posterior_draws)
-    require_mean_spend(spend, amounts)
     parts = []
     blocks = max(1, math.ceil(len(customers) * section.posterior_draws / BLOCK))
     often = np.resize(np.arange(len(purchases)), section.posterior_draws)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field, field_validator
 
-from clvkit.errors import FitError
 from clvkit.rules import RuleBroken, rate_hint
 from clvkit.section import Section
 
@@ -194,7 +193,7 @@ class Block:
         x, n, unit = cells["frequency"].to_numpy(), cells["n"].to_numpy(float), fit.unit_days
         T, t_x = cells["T_days"].to_numpy() / unit, cells["recency_days"].to_numpy() / unit
         alive = np.atleast_2d(fit.model.p_alive(draws[0], x, t_x, T))
-        base, slope = spend.model.expected_spend(draws[1], x)
+        base, slope = spend.model.expected_spend(draws[1], x, spend.observed)
         amount = base * n + slope * (cells["spend_minor"].to_numpy() / minor_per_unit)
         return cls(fit, draws[0], x, T, alive * n, alive * amount)
 
@@ -216,13 +215,3 @@ class Block:
         """Discounted expected margin, in major units: (draws, cells)."""
         discounted = self._expected(terms, future, terms.force(self.fit.unit_days))
         return terms.margin * future.spend * self.spend * discounted
-
-
-def require_mean_spend(spend: "Fit", draws: np.ndarray) -> None:
-    """Raise `FitError` where mean spend does not exist, so that nothing becomes infinite unsaid."""
-    if (draws[:, 1] <= 1).any() or spend.mle[1] <= 1:
-        raise FitError(
-            "Gamma-Gamma says that mean spend does not exist: q must be above 1 in every draw for the mean "
-            f"pγ/(q − 1) that customers without a repeat purchase are valued at (got {spend.mle[1]:.2f})",
-            fix="look for a few enormous amounts in 01_ledger, or value a longer history",
-        )

@@ -125,6 +125,17 @@ class TestWorlds:
         np.testing.assert_array_equal(again.recency, worlds[7].recency)
         assert again.revenue == worlds[7].revenue
 
+    def test_where_the_mean_spend_is_substituted_nothing_is_said_about_money(self, one_thread):
+        """A truth with q of 0.6 has no mean spend: parameters and purchases are judged, equity and revenue are not."""
+        numbers = range(40)
+        heavy = next(
+            w for n in numbers if (w := coverage_worlds.draw("bgnbd", "prior", n, 300)).spend_truth[1] < 0.6
+        )
+        found = coverage_worlds.examine(heavy, 1, 100)
+        assert found["substituted"] and set(found["found"]) == {"r", "alpha", "a", "b", *SPEND, "purchases"}
+        plain = coverage_worlds.examine(coverage_worlds.draw("bgnbd", "cdnow", 0), 1, 100)
+        assert not plain["substituted"] and {"equity", "revenue"} <= set(plain["found"])
+
     def test_the_place_of_a_truth_is_uniform_in_draws_like_it(self):
         rng = np.random.default_rng(2)
         place = [coverage_worlds.against(rng.poisson(2, 99), rng.poisson(2), rng)[-1] for _ in range(4000)]

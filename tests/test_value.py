@@ -8,9 +8,8 @@ import pandas as pd
 import pytest
 
 from clvkit import processes, value
-from clvkit.errors import FitError
 from clvkit.fitting import ModelsSection, fit_process, fit_spend
-from clvkit.value import Future, Terms, ValueSection, pair, require_mean_spend, sweep
+from clvkit.value import Future, Terms, ValueSection, pair, sweep
 
 NAMES = ("bgnbd", "mbgnbd", "paretonbd")
 TERMS, AS_IS = Terms(0.3, 0.10, 3 * 365.25), Future()
@@ -169,14 +168,3 @@ def test_draws_of_both_posteriors_go_together(cdnow_posteriors, cdnow_fits):
     np.testing.assert_array_equal(purchases, np.tile(cdnow_fits["paretonbd"].mle, (50, 1)))
     assert len(np.unique(amounts[:, 0])) == 50
     assert pair(cdnow_fits["paretonbd"], cdnow_fits["gammagamma"], 50)[0].shape == (1, 4)
-
-
-def test_a_mean_spend_that_does_not_exist_is_refused(cdnow_fits):
-    spend = cdnow_fits["gammagamma"]
-    require_mean_spend(spend, spend.mle[None])
-    draws = np.tile(spend.mle, (50, 1))
-    draws[7, 1] = 0.99
-    for bad in ((spend, draws), (replace(spend, mle=np.array([6.0, 0.8, 15.0])), spend.mle[None])):
-        with pytest.raises(FitError, match="q must be above 1") as refused:
-            require_mean_spend(*bad)
-        assert "01_ledger" in str(refused.value)

@@ -7,6 +7,7 @@ import pandas as pd
 
 from clvkit import numbers, processes
 from clvkit.chapters.drawing import label_ends
+from clvkit.diagnostics import unknown_mean_spend
 from clvkit.exhibits import Figure, Sentence, Table
 from clvkit.goodness import LONGER, SILENCE
 from clvkit.publish import style
@@ -235,13 +236,13 @@ def spend_by_class(spend: "Fit", spend_cells: pd.DataFrame, minor_per_unit: floa
     cells = spend_cells[spend_cells["frequency"] > 0]
     x, n = cells["frequency"].to_numpy(), cells["n"].to_numpy()
     paid = cells["spend_minor"].to_numpy() / minor_per_unit
-    base, slope = spend.model.expected_spend(spend.mle, x)
+    base, slope = spend.model.expected_spend(spend.mle, x, spend.observed)
     classes = frequency_class(x)
     frame = pd.DataFrame(
         {"group": classes, "customers": n, "mean": n * paid / x, "expected": n * (base + slope * paid)}
     )
     sums = frame.groupby("group", observed=True).sum()
-    never_base, _ = spend.model.expected_spend(spend.mle, np.zeros(1))
+    never_base, _ = spend.model.expected_spend(spend.mle, np.zeros(1), spend.observed)
     rows = pd.DataFrame(
         {
             "group": sums.index.astype(str),
@@ -275,9 +276,20 @@ def spend_by_class(spend: "Fit", spend_cells: pd.DataFrame, minor_per_unit: floa
             "observed": f"Observed mean, {currency}",
             "expected": f"Expected next, {currency}",
         },
-        note="Customers without a repeat purchase are valued at the population's mean spend; their first purchase is "
-        "not used. If frequent customers spend more per purchase, that assumption understates the frequent.",
+        note=f"Customers without a repeat purchase are valued at {mean_for_never(spend, currency)}; their first purchase "
+        "is not used. If frequent customers spend more per purchase, that assumption understates the frequent.",
     )
+
+
+def mean_for_never(spend: "Fit", currency: str) -> str:
+    """What customers without a repeat purchase are valued at, in words: the model's mean, or the observed one."""
+    share, where = unknown_mean_spend(spend)
+    own = "the mean spend of the whole population"
+    if not where:
+        return own
+    stand_in = f"the observed mean of repeat customers' averages, {numbers.money(spend.observed['mean_spend'], currency)}"
+    why = "a few enormous amounts make the model's own mean one that the data cannot know"
+    return f"{stand_in}, since {why}" if share == 1 else f"{own} or, {where}, at {stand_in}, since there {why}"
 
 
 def labels_of(names) -> str:

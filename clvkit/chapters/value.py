@@ -11,6 +11,7 @@ from clvkit.chapters.fits import (
     comparison,
     conditional,
     histogram,
+    mean_for_never,
     parameters,
     spend_by_class,
     tracking,
@@ -250,7 +251,7 @@ def per_customer(scores: pd.DataFrame, valuation: "Valuation") -> Table:
     )  # fmt: skip
 
 
-def who_they_are(valuation: "Valuation") -> Sentence:
+def who_they_are(valuation: "Valuation", spend: "Fit") -> Sentence:
     """Never-repeaters are their own line, and how they are valued."""
     frame = valuation.groups["frequency_class"].set_index("group")
     if "no repeat purchase" not in frame.index:
@@ -261,7 +262,7 @@ def who_they_are(valuation: "Valuation") -> Sentence:
         f"**{numbers.count(never['customers'])} customers, {numbers.percent(never['customers'] / whole['customers'])} of "
         f"all, have never bought again.** They are expected to make {numbers.percent(never['purchases'] / whole['purchases'])} "
         f"of the purchases to come and hold {numbers.percent(never['share'])} of the value. Nothing is known of what they "
-        "spend on a repeat purchase, so they are valued at the mean spend of the whole population."
+        f"spend on a repeat purchase, so they are valued at {mean_for_never(spend, valuation.currency)}."
     )
     if valuation.process == "bgnbd":
         text += (

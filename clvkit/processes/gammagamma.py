@@ -10,6 +10,9 @@ import numpy as np
 from clvkit.processes import _gammagamma
 from clvkit.processes.base import Model, Prior
 
+FAR = 2.0  # times the observed mean: nearer, a mean is no tail, even where all customers were seen to spend alike
+NEXT_TO_ONE = 1e-12  # q − 1 where q is 1 or less: the weight of a customer's own mean is then 1
+
 
 class GammaGamma(Model):
     """Spend per purchase; ``gamma`` is in units of money."""
@@ -41,21 +44,44 @@ class GammaGamma(Model):
         lp, lq, typical = np.moveaxis(np.asarray(eta, float), -1, 0)
         return np.exp(np.stack([lp, lq, typical + lq - lp], axis=-1))
 
-    def expected_spend(self, parameters, x) -> tuple[np.ndarray, np.ndarray]:
+    def unknown_mean(self, parameters, observed: dict[str, float]) -> np.ndarray:
+        """Whether parameters (3,) or (draws, 3) give the population a mean spend that the data cannot know.
+
+        The mean pγ/(q − 1) does not exist for q ≤ 1, and just above it is as large as one likes. It is taken for
+        unknown where it exceeds ``largest_spend``, the largest average amount that any customer was seen with, and
+        twice ``mean_spend``, the mean of those averages: then it speaks of a tail beyond all data.
+        """
+        p, q, gamma = np.moveaxis(np.asarray(parameters, float), -1, 0)
+        mean = p * gamma / np.where(q > 1, q - 1, np.nan)
+        return ~(mean <= max(observed["largest_spend"], FAR * observed["mean_spend"]))
+
+    def expected_spend(self, parameters, x, observed: dict[str, float] | None = None):
         """Expected spend per purchase as ``base + slope · (total of x purchases)``.
 
         Parameters
         ----------
         parameters : (3,) or (draws, 3).
         x : (cells,) number of purchases seen.
+        observed : ``mean_spend`` and ``largest_spend``, what takes the place of a mean that the data cannot know
+            (see `unknown_mean`) and how that is told; None: the bare formula.
 
         Returns
         -------
         base, slope : (cells,) or (draws, cells). E[M | x, z̄] = p(γ + x z̄)/(px + q − 1) (eq. 5), which is
-            affine in the total, so sums over customers need only the sum of their totals. With x = 0 it is
-            the population mean pγ/(q − 1), which does not exist for q ≤ 1: then it is infinite.
+            affine in the total, so sums over customers need only the sum of their totals: w z̄ + (1 − w) μ with
+            w = px/(px + q − 1) and the population mean μ = pγ/(q − 1). Where the data cannot know μ it is
+            ``mean_spend``, and w = px/(px + max(q − 1, 0)), which is 1 for q ≤ 1: a repeat customer is then expected
+            to spend her own average. The bare formula is infinite with x = 0 and q ≤ 1.
         """
-        p, q, gamma = (v[..., None] for v in np.moveaxis(np.asarray(parameters, float), -1, 0))
+        parameters = np.asarray(parameters, float)
+        if observed:
+            p, q, gamma = np.moveaxis(parameters, -1, 0)
+            finite = np.maximum(q, 1 + NEXT_TO_ONE)
+            seen = np.stack(
+                [p, finite, observed["mean_spend"] * (finite - 1) / p], axis=-1
+            )  # γ that makes it μ
+            parameters = np.where(self.unknown_mean(parameters, observed)[..., None], seen, parameters)
+        p, q, gamma = (v[..., None] for v in np.moveaxis(parameters, -1, 0))
         below = p * np.asarray(x, float) + q - 1.0
         with np.errstate(divide="ignore"):
             slope = np.where(below > 0, p / np.where(below > 0, below, 1.0), np.inf)
