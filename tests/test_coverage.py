@@ -55,14 +55,12 @@ def one_thread(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:overflow encountered in divide")
 def test_intervals_cover_truths_from_the_prior(one_thread):
     """BG/NBD with few worlds: intervals that hold the truth six times in ten would be found out."""
     assert judged("bgnbd", feared=0.6, customers=300, draws=200) == {}
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:overflow encountered in divide")
 @pytest.mark.parametrize("process", NAMES)
 def test_intervals_of_every_process_cover_truths_from_the_prior(process, one_thread):
     assert judged(process, feared=0.65, customers=600, draws=300) == {}

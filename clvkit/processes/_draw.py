@@ -22,6 +22,6 @@ def expand(counts: np.ndarray, length: np.ndarray, rng: np.random.Generator):
 
 
 def geometric(p: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Flips until the first success, at least 1, as floats (infinite for ``p`` = 0), without overflow."""
-    with np.errstate(divide="ignore"):
+    """Flips until the first success, at least 1, as floats; infinite for ``p`` of 0 or next to it."""
+    with np.errstate(divide="ignore", over="ignore"):
         return np.maximum(1.0, np.ceil(np.log(1.0 - rng.random(p.shape)) / np.log1p(-p)))
