@@ -139,14 +139,12 @@ def write_tables(size: str, target: Path) -> None:
 
 def summary_of(con, log: Path, until: date):
     """Orders to the customer summary, as an expression: what every account of a typed log begins with."""
-    import ibis
-
     from clvkit.customers import customer_summary
 
     lines = con.read_parquet(str(log))
-    lines = lines.mutate(minor=(lines.amount * 100).round().cast("int64"))
-    days = lines.group_by(customer=lines.customer_id, day=lines.date).agg(amount_minor=lines.minor.sum())
-    return customer_summary(days.mutate(segment=ibis.literal("all")), until)
+    days = lines.group_by(customer=lines.customer_id, day=lines.date).agg(major=lines.amount.sum())
+    days = days.select("customer", "day", amount_minor=(days.major * 100).round().cast("int64"))
+    return customer_summary(days, until)
 
 
 def write_fits(world: str, target: Path) -> None:

@@ -21,7 +21,7 @@ def customer_summary(purchases: "ir.Table", as_of: date) -> "ir.Table":
     Parameters
     ----------
     purchases : one row per customer and day: ``customer, day, amount_minor, segment``; a customer's segment
-        is the same in all rows.
+        is the same in all rows. Without a column ``segment`` everybody is in segment ``all``.
     as_of : last day that counts; purchases after it, and customers who first bought after it, are left out.
 
     Returns
@@ -34,8 +34,9 @@ def customer_summary(purchases: "ir.Table", as_of: date) -> "ir.Table":
     import ibis
 
     known = purchases.filter(purchases.day <= ibis.date(as_of))
+    segmented = {"segment": known.segment.min()} if "segment" in known.columns else {}
     each = known.group_by("customer").agg(
-        segment=known.segment.min(),
+        **segmented,
         first_day=known.day.min(),
         last_day=known.day.max(),
         days=known.count(),
@@ -44,8 +45,8 @@ def customer_summary(purchases: "ir.Table", as_of: date) -> "ir.Table":
     )
     return each.select(
         "customer",
-        "segment",
         "first_day",
+        segment=each.segment if segmented else ibis.literal("all"),
         frequency=(each.days - 1).cast("int64"),
         recency_days=each.last_day.delta(each.first_day, unit="day").cast("int64"),
         T_days=ibis.date(as_of).delta(each.first_day, unit="day").cast("int64"),
