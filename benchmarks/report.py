@@ -4,7 +4,7 @@ import re
 import sys
 from pathlib import Path
 
-from benchmarks import results, tables
+from benchmarks import results, tables, targets
 from benchmarks.environments import HERE
 from benchmarks.plan import CUSTOMERS, OURS, SIZES, WORKS
 
@@ -47,6 +47,9 @@ def section(kept: dict, name: str, drawn: bool) -> str:
     """The results as Markdown."""
     parts = [
         described(kept, name),
+        "### What is promised",
+        "Each promise beside what this table's measurements say of it, medians throughout.",
+        targets.table(kept),
         "### Time",
         "Median seconds inside the process, imports excluded; in brackets how many times as long as the workbench "
         "takes. The workbench reads the order log within its time; the peers get a frame that was read before, which "

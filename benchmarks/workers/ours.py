@@ -135,8 +135,13 @@ def sampled(process, method):
 
         def run():
             fit = fit_process(process, cells, section, sample=True)
-            means = dict(zip(fit.parameters, fit.flat.mean(axis=0).tolist(), strict=True))
-            return {"parameters": means, "method": fit.method, "cells": fit.cells} | fit.diagnostics
+            means, sd = (
+                dict(zip(fit.parameters, of.tolist(), strict=True))
+                for of in (fit.flat.mean(axis=0), fit.flat.std(axis=0))
+            )
+            return {
+                "parameters": means, "sd": sd, "method": fit.method, "cells": fit.cells
+            } | fit.diagnostics  # fmt: skip
 
         return run
 
@@ -217,6 +222,29 @@ def start(empty):
 
 
 first_start, next_start = start(True), start(False)
+
+
+def command(*words):
+    """A new interpreter that does this and ends; its start counts."""
+
+    def prepare(job):
+        def run():
+            with TemporaryDirectory() as folder:
+                where = {"CLVKIT_REPORTS": folder}
+                subprocess.run(
+                    [sys.executable, *words], cwd=job.checkout, env=os.environ | where, check=True,
+                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                )  # fmt: skip
+            return {}
+
+        return run
+
+    return prepare
+
+
+help = command("-m", "clvkit.cli", "--help")
+report = command("-m", "clvkit.cli", "run", "params/cdnow.yml")
+globals()["import"] = command("-c", "import clvkit")
 
 
 def judge(job):
