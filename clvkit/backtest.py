@@ -29,13 +29,18 @@ class BacktestSection(Section):
         (),
         description=(
             "Dates to forecast from with what was known then, earliest first, each before the as-of date. "
-            "Empty: no back-test."
+            "With several, the champion among the processes is chosen on the earliest, and its error is quoted from "
+            "the latest. Empty: no back-test."
         ),
     )
     horizon_days: int | None = Field(
         None,
         gt=0,
-        description=("Length of each forecast; null forecasts to the as-of date. Unit: days."),
+        description=(
+            "Length of each forecast; null forecasts to the as-of date. Where there are several origins, the forecast "
+            "from the earliest ends by the latest: what a choice is made on and what its error is quoted from must "
+            "not overlap. Unit: days."
+        ),
     )
     interval: float = Field(0.9, description="Probability that forecast intervals are stated for.")
     posterior_draws: int = Field(400, ge=50, description="Posterior draws that forecasts are simulated for.")
@@ -113,6 +118,9 @@ class BacktestSection(Section):
 def horizon_from(origin: date, section: BacktestSection, as_of: date) -> int:
     """Days to forecast from an origin.
 
+    The earliest of several origins chooses the champion (see `clvkit.champion`), so its forecast ends by the latest,
+    which the champion's error is quoted from: no day decides both.
+
     Raises
     ------
     StudyError : the forecast would begin or end after the as-of date, where nothing is known to compare with.
@@ -125,7 +133,8 @@ def horizon_from(origin: date, section: BacktestSection, as_of: date) -> int:
             f"a back-test must end by the as-of date {as_of}; from {origin} it would end on {end}",
             fix=f"give backtest.horizon_days at most {room}" if room > 0 else "choose an earlier origin",
         )
-    return days
+    chooses = len(section.origins) > 1 and origin == section.origins[0]
+    return min(days, (section.origins[-1] - origin).days) if chooses else days
 
 
 def back_test(

@@ -50,8 +50,8 @@ class Backtest:
     predicted: dict[str, Estimate]
     accuracy: Accuracy
     at_mle: Accuracy
-    coverage: float | None
-    coverage_expected: float | None
+    coverage: float
+    coverage_expected: float
     baselines: dict[str, Baseline]
     tables: "dict[str, pd.DataFrame]"
     verdict: Verdict | None = None

@@ -1,7 +1,7 @@
 """The champion: which of the fitted processes the value should be computed with, and why.
 
-It is chosen on the earliest back-test, and its error is quoted from a later one: the error on the data that a
-choice was made on flatters the choice.
+It is chosen on the earliest back-test, and its error is quoted from the latest: the error on the data that a
+choice was made on flatters the choice. The two forecasts share no day (see `clvkit.backtest.horizon_from`).
 """
 
 from dataclasses import dataclass
@@ -21,6 +21,20 @@ if TYPE_CHECKING:
 NEAR = (
     0.02  # processes whose error per customer is within this share of the least are told apart by the total
 )
+MEASURES = ("bias", "rmse", "coverage", "calibration")  # of a hold-out
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A date that processes were tried from: the ``origin``, and the ``end`` of the forecast."""
+
+    origin: date
+    end: date
+
+    @property
+    def words(self) -> str:
+        """Both days as readers see them."""
+        return f"from {numbers.date_words(self.origin)} to {numbers.date_words(self.end)}"
 
 
 @dataclass(frozen=True)
@@ -28,37 +42,48 @@ class Choice:
     """The champion, the reason, and what all processes were compared on.
 
     ``table`` has one row a process: ``process``, ``label``, ``log_likelihood``, ``bic`` (on the whole history) and,
-    at the origin chosen on and the one quoted from, ``bias_…`` (of the number of purchases) and ``rmse_…``
-    (purchases per customer), both at maximum likelihood, ``coverage_…`` (share of customers inside their 90 % interval), ``calibration_…`` (mean absolute
-    error over tenths of the customers, per customer); NaN where there is none. ``quoted`` is None with one origin.
+    in the trial that was chosen on and the one quoted from, ``bias_…`` (of the number of purchases) and ``rmse_…``
+    (purchases per customer), both at maximum likelihood, ``coverage_…`` (share of customers inside their 90 %
+    interval), ``calibration_…`` (mean absolute error over tenths of the customers, per customer); NaN where there
+    is none. ``quoted`` is None with one origin, ``chosen_on`` with none.
     """
 
     champion: str
     headline: str
-    chosen_on: date | None
-    quoted: date | None
+    chosen_on: Trial | None
+    quoted: Trial | None
     table: pd.DataFrame
 
     @property
     def reason(self) -> str:
-        """Why the champion is the champion, in a sentence."""
+        """Why the champion is the champion, in a sentence, and what it did later, in another."""
         row = self.table.set_index("process").loc[self.champion]
         if self.chosen_on is None:
             return (
                 f"{row['label']} has the lowest BIC; the study names no date to try the processes from, so nothing is "
                 "known of their errors."
             )
+        if np.isnan(row["bias_chosen"]):
+            return (
+                f"{row['label']} has the lowest BIC; {self.chosen_on.words} nobody bought again, so the forecasts "
+                "cannot be told apart."
+            )
         text = (
-            f"{row['label']} forecast the total number of purchases best from {numbers.date_words(self.chosen_on)} "
-            f"({numbers.variance(row['bias_chosen'], kind='percent')}) among the processes whose error per customer is "
-            f"within {numbers.percent(NEAR, 0)} of the least"
+            f"{row['label']} forecast the number of purchases {self.chosen_on.words} best, "
+            f"{numbers.bias_words(row['bias_chosen'])}, among the processes whose error per customer is within "
+            f"{numbers.percent(NEAR, 0)} of the least"
         )
         if self.quoted is None:
             return f"{text}; with one back-test only, that error flatters it."
-        return (
-            f"{text}. From {numbers.date_words(self.quoted)}, which had no part in the choice, it was "
-            f"{numbers.variance(row['bias_quoted'], kind='percent')} off."
-        )
+        return f"{text}. {self._later(self.champion)}."
+
+    def _later(self, process: str) -> str:
+        """The error of a process in the trial that had no part in the choice."""
+        row = self.table.set_index("process").loc[process]
+        when = f"{self.quoted.words[0].upper()}{self.quoted.words[1:]}"
+        if np.isnan(row["bias_quoted"]):
+            return f"{when}, which had no part in the choice, nobody bought again"
+        return f"{when}, which had no part in the choice, it was {numbers.bias_words(row['bias_quoted'])}"
 
     def check(self) -> Check:
         """Pass where the study values with the champion; review where it does not."""
@@ -68,20 +93,53 @@ class Choice:
             "fit.champion",
             "The process that the value is computed with",
             "pass" if same else "review",
-            self.reason if same else f"The study values with {headline}. {self.reason}",
+            self.reason if same else f"The study values with {headline}. {self.reason}{self._beside()}",
             value=self.champion,
             threshold=self.headline,
             recommendation=""
             if same
-            else f"Set models.headline to {self.champion} ({champion}), or say why not.",
+            else f"Set models.headline to {self.champion} ({champion}), or keep {headline} and say in the study why.",
             chapter="04_value",
         )
+
+    def _beside(self) -> str:
+        """What the process of the study did in the same trials, where it is not the champion."""
+        row = self.table.set_index("process").loc[self.headline]
+        found = [
+            numbers.bias_words(row[f"bias_{word}"])
+            for word, trial in (("chosen", self.chosen_on), ("quoted", self.quoted))
+            if trial is not None and not np.isnan(row[f"bias_{word}"])
+        ]
+        return f" {row['label']} was {' and then '.join(found)}." if found else ""
+
+    def to_json(self) -> dict:
+        """``champion`` of ``results.json``: the choice, its reason, and the numbers of every process."""
+        rows = self.table.astype(object).where(self.table.notna(), None).set_index("process")
+        trials = {"chosen": self.chosen_on, "quoted": self.quoted}
+        return {
+            "process": self.champion,
+            "headline": self.headline,
+            "reason": self.reason,
+            **{
+                word: None if trial is None else {"origin": trial.origin, "end": trial.end}
+                for word, trial in trials.items()
+            },
+            "processes": {
+                name: {"log_likelihood": row["log_likelihood"], "bic": row["bic"]}
+                | {
+                    word: None if trial is None else {key: row[f"{key}_{word}"] for key in MEASURES}
+                    for word, trial in trials.items()
+                }
+                for name, row in rows.iterrows()
+            },
+        }
 
 
 def choose(fits: "dict[str, Fit]", backtests: "Backtests", headline: str) -> Choice:
     """Compare the processes on the whole history and on the back-tests, and name the champion."""
-    origins = sorted({one.origin for one in backtests})
-    chosen_on, quoted = (origins[0] if origins else None), (origins[-1] if len(origins) > 1 else None)
+    trials = sorted({(one.origin, one.end) for one in backtests})
+    chosen_on = Trial(*trials[0]) if trials else None
+    quoted = Trial(*trials[-1]) if len(trials) > 1 else None
     rows = []
     for name, fit in fits.items():
         row = {
@@ -90,8 +148,10 @@ def choose(fits: "dict[str, Fit]", backtests: "Backtests", headline: str) -> Cho
             "log_likelihood": fit.log_likelihood,
             "bic": fit.aic_bic()[1],
         }
-        for origin, word in ((chosen_on, "chosen"), (quoted, "quoted")):
-            found = next((b for b in backtests if b.process == name and b.origin == origin), None)
+        for trial, word in ((chosen_on, "chosen"), (quoted, "quoted")):
+            found = next(
+                (b for b in backtests if trial and b.process == name and b.origin == trial.origin), None
+            )
             row |= {f"{key}_{word}": value for key, value in _measures(found).items()}
         rows.append(row)
     table = pd.DataFrame(rows)
@@ -100,13 +160,13 @@ def choose(fits: "dict[str, Fit]", backtests: "Backtests", headline: str) -> Cho
 
 def _measures(backtest: "Backtest | None") -> dict[str, float]:
     if backtest is None:
-        return dict.fromkeys(("bias", "rmse", "coverage", "calibration"), np.nan)
+        return dict.fromkeys(MEASURES, np.nan)
     tenths = backtest.tables["calibration"]
     gaps = (tenths["predicted"] - tenths["actual"]).abs().sum() / tenths["customers"].sum()
     # at maximum likelihood, which every process has, so that sampled and unsampled ones compare alike
-    bias, coverage = backtest.at_mle.bias, backtest.coverage
+    bias = backtest.at_mle.bias
     return {"bias": np.nan if bias is None else bias, "rmse": backtest.at_mle.rmse,
-            "coverage": np.nan if coverage is None else coverage, "calibration": gaps}  # fmt: skip
+            "coverage": backtest.coverage, "calibration": gaps}  # fmt: skip
 
 
 def _best(table: pd.DataFrame) -> str:

@@ -47,7 +47,7 @@ class Forecast:
     ranges : per scheme, (2, groups) interval of the purchases of each group.
     coverage, coverage_expected : share of customers whose count lies inside the interval of customers with their
         history, in what happened and in the model's own simulation. The second is above 90 %, since counts are
-        whole numbers. None without a posterior.
+        whole numbers. Without a posterior all draws are the estimate: what one customer does is nearly all luck.
     """
 
     transactions: Estimate
@@ -59,8 +59,8 @@ class Forecast:
     path_range: np.ndarray
     schemes: "dict[str, pd.Categorical]"
     ranges: dict[str, np.ndarray]
-    coverage: float | None
-    coverage_expected: float | None
+    coverage: float
+    coverage_expected: float
 
 
 def steps_to(horizon_days: int) -> np.ndarray:
@@ -104,6 +104,8 @@ def forecast(
     draws_used = pair(fit, spend, draws)
     mean = expect(fit, spend, draws_used, cells, steps, minor_per_unit) if sampled else at_mle
     schemes = schemes | {"calibration": pd.Categorical(tenths(mean.each[cell], n) + 1)}
+    lucky = draws_used[0][np.resize(np.arange(len(draws_used[0])), draws)]
+    inside = coverage(fit, lucky, cells, cell, rows, horizon_days, seed)
     if not sampled:
         return Forecast(
             transactions=Estimate(count, mle=count, unit="purchases", **make),
@@ -115,8 +117,8 @@ def forecast(
             path_range=np.full((2, len(steps)), np.nan),
             schemes=schemes,
             ranges={name: np.full((2, len(one.categories)), np.nan) for name, one in schemes.items()},
-            coverage=None,
-            coverage_expected=None,
+            coverage=inside[0],
+            coverage_expected=inside[1],
         )
 
     from clvkit.outcomes import simulate_period
@@ -129,7 +131,6 @@ def forecast(
         low, high = np.quantile(simulated, tails)
         return Estimate(value, float(low), float(high), mle, unit=unit, **make)
 
-    inside = coverage(fit, draws_used[0], cells, cell, rows, horizon_days, seed)
     return Forecast(
         transactions=estimate(float(n @ mean.each[cell]), seen.transactions, count, "purchases"),
         value=estimate(mean.value, seen.value, money, currency),

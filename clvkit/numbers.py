@@ -103,6 +103,11 @@ def rate(value: float | Decimal | None, per: str = "year", *, missing: str = NOT
     return f"{percent(value, digits)} a {per}"
 
 
+def bias_words(bias: float) -> str:
+    """An error of a forecast, as a share of what happened, in words: ``13.3 % too low``."""
+    return f"{percent(abs(bias))} too {'low' if bias < 0 else 'high'}" if bias else "exactly right"
+
+
 def variance(
     value: float | Decimal | None,
     digits: int = 1,

@@ -63,14 +63,20 @@ def _bias(
         return Finding(rule, "poor", words) if wrong else None
     size, fair, poor = abs(bias), section.fair_bias, section.poor_bias
     level = "poor" if size > poor else "fair" if size > fair else "good"
-    side = f"{numbers.percent(size)} too {'low' if bias < 0 else 'high'}" if bias else "exactly right"
     bound = {
         "poor": f"poor beyond {numbers.percent(poor, 0)}",
         "fair": f"fair from {numbers.percent(fair, 0)} to {numbers.percent(poor, 0)}",
         "good": f"good within {numbers.percent(fair, 0)}",
     }[level]
     limit = poor if level == "poor" else fair
-    return Finding(rule, level, f"{subject} forecast {side} ({bound})", bias, limit, "share of actual")
+    return Finding(
+        rule,
+        level,
+        f"{subject} forecast {numbers.bias_words(bias)} ({bound})",
+        bias,
+        limit,
+        "share of actual",
+    )
 
 
 def _purchases(b: "Backtest", section: "BacktestSection") -> Finding | None:
@@ -108,9 +114,7 @@ def _beats(b: "Backtest", section: "BacktestSection") -> Finding | None:
                    "purchases per customer")  # fmt: skip
 
 
-def _covered(b: "Backtest", section: "BacktestSection") -> Finding | None:
-    if b.coverage is None:
-        return None
+def _covered(b: "Backtest", section: "BacktestSection") -> Finding:
     short = b.coverage_expected - b.coverage
     return Finding("coverage", "good" if short <= section.max_coverage_gap else "fair",
                    f"{numbers.percent(b.coverage)} of customers bought as often as their 90 % interval says, where the "
@@ -171,7 +175,10 @@ def judge(backtest: "Backtest", section: "BacktestSection") -> Verdict:
 
 
 def checks(backtests: Iterable["Backtest"]) -> list[Check]:
-    """One check per rule, on the origin where it came out worst; a review where there is no back-test at all."""
+    """One check per rule, on the origin where it came out worst; a review where there is no back-test at all.
+
+    Of origins where it came out alike the latest is told; the message names the others with what they came to.
+    """
     judged = list(backtests)
     if not judged:
         return [Check("backtest.made", "The model was tried on the past", "review",
@@ -183,11 +190,17 @@ def checks(backtests: Iterable["Backtest"]) -> list[Check]:
         found = [(b, one) for b in judged for one in b.verdict.findings if one.rule == rule.id]
         if not found:
             continue
-        worst, finding = max(found, key=lambda pair: (LEVELS.index(pair[1].level), abs(pair[1].value or 0)))
-        of = f", the worst of {len(found)} dates" if len(found) > 1 else ""
+        # of equals the latest binds: its history is the one most like today's
+        worst, finding = max(found, key=lambda pair: (LEVELS.index(pair[1].level), pair[0].origin))
+        others = [
+            f"from {numbers.date_words(b.origin)}: {one.level}"
+            for b, one in found
+            if b.origin != worst.origin
+        ]
+        beside = f"; {', '.join(others)}" if others else ""
         made.append(Check(
             f"backtest.{rule.id}", rule.title, _STATUS[finding.level],
-            f"Forecast from {numbers.date_words(worst.origin)}{of}: {finding.message}.",
+            f"Forecast from {numbers.date_words(worst.origin)}: {finding.message}{beside}.",
             value=finding.value, threshold=finding.threshold, unit=finding.unit, severity=rule.severity,
             recommendation="" if finding.level == "good" else rule.advice, chapter=CHAPTER,
         ))  # fmt: skip

@@ -28,7 +28,7 @@ class TestCommitted:
         assert study_from_resolved(study.resolved(), study.base) == study
         assert (study.as_of, study.backtest.origins, study.backtest.horizon_days) == (
             date(1998, 6, 30),
-            (date(1997, 9, 30),),
+            (date(1997, 6, 30), date(1997, 9, 30)),
             273,
         )
 

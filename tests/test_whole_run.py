@@ -77,7 +77,8 @@ def test_every_key_of_the_contract_is_there(results):
 
 
 def test_hold_out_totals_of_the_literature(results):
-    found = {one["process"]: one for one in results["backtests"]}
+    assert [one["origin"] for one in results["backtests"]] == 3 * ["1997-06-30"] + 3 * ["1997-09-30"]
+    found = {one["process"]: one for one in results["backtests"] if one["origin"] == "1997-09-30"}
     assert set(found) == set(HOLD_OUT)
     for process, total in HOLD_OUT.items():
         one = found[process]
@@ -91,12 +92,30 @@ def test_hold_out_totals_of_the_literature(results):
         assert 0.9 < one["coverage_90"] < 1
 
 
+def test_the_champion_is_chosen_before_its_error_is_quoted(results):
+    champion = results["champion"]
+    assert (champion["chosen"]["end"], champion["quoted"]["origin"]) == ("1997-09-30", "1997-09-30")
+    assert champion["process"] in HOLD_OUT and champion["headline"] == "paretonbd"
+    assert "which had no part in the choice" in champion["reason"]
+    assert set(champion["processes"]) == set(HOLD_OUT)
+    for process, one in champion["processes"].items():
+        assert one["log_likelihood"] == results["fits"][process]["log_likelihood"]
+        assert one["bic"] > -2 * one["log_likelihood"]
+        assert one["quoted"]["bias"] == pytest.approx(HOLD_OUT[process] / 1882 - 1, abs=1e-4)
+        for trial in (one["chosen"], one["quoted"]):
+            assert all(trial[name] is not None for name in ("bias", "rmse", "coverage", "calibration"))
+    said = [made for made in results["backtests"] if made["process"] == "paretonbd"][-1]
+    assert (
+        results["metrics"]["backtest_bias"]["value"] == said["bias"]
+    )  # the latest is the one that is quoted
+
+
 def test_every_posterior_has_converged(results):
     fits = dict(results["fits"])
     for one in results["backtests"]:
         fits[f"{one['process']} at {one['origin']}"] = one["fit"]
         fits[f"gammagamma at {one['origin']}"] = one["spend_fit"]
-    assert len(fits) == 8 and all(fit["method"] == "nuts" for fit in fits.values())
+    assert len(fits) == 12 and all(fit["method"] == "nuts" for fit in fits.values())
     for name, fit in fits.items():
         diagnostics = fit["diagnostics"]
         assert diagnostics["r_hat_max"] < 1.01, name
@@ -149,7 +168,7 @@ def test_page_one_says_what_it_must(folder, results):
     for words in (
         "nine times in ten between",
         "used nine months earlier, the model forecast",
-        "range with that",
+        "range with this and earlier errors",
     ):
         assert words in answer, answer
     first = text[: text.index("Contents")]

@@ -47,21 +47,21 @@ def answer(backtests: Backtests) -> Sentence:
         f"**{numbers.count(actual)}**: the forecast was **{off(b.accuracy.bias)}**, and for revenue {off(b.bias_value)}.",
         f"Verdict: **{b.verdict.level}**.",
     ]
-    if len(backtests.champion) > 1:
-        biases = [one.accuracy.bias for one in backtests.champion if one.accuracy.bias is not None]
-        if biases:
-            parts.insert(1, f"Over all {len(backtests.champion)} dates it was between "
-                         f"{off(min(biases))} and {off(max(biases))}.")  # fmt: skip
+    earlier = [one for one in backtests.champion[:-1] if one.accuracy.bias is not None]
+    biases = [one.accuracy.bias for one in earlier]
+    if len(earlier) == 1:
+        (one,) = earlier
+        parts.append(f"Used on {numbers.date_words(one.origin)} for {numbers.count(one.horizon_days)} days, its "
+                     f"forecast of purchases had been {off(one.accuracy.bias)}.")  # fmt: skip
+    elif earlier:
+        parts.append(f"From {len(biases)} earlier dates its forecasts of purchases had been between "
+                     f"{off(min(biases))} and {off(max(biases))}.")  # fmt: skip
     return Sentence(" ".join(parts))
 
 
 def off(bias: float | None) -> str:
     """An error of a total in words: ``13.3 % too low``; without anything to be a share of, ``above nothing``."""
-    if bias is None:
-        return "above nothing"
-    if bias == 0:
-        return "exactly right"
-    return f"{numbers.percent(abs(bias))} too {'low' if bias < 0 else 'high'}"
+    return "above nothing" if bias is None else numbers.bias_words(bias)
 
 
 def metrics(backtests: Backtests) -> dict:
@@ -87,13 +87,26 @@ def set_up(backtests: Backtests) -> list[Facts]:
         else f"{numbers.count(b.new_customers)} customers first bought after it and are in neither number: a value of "
         "today's customers does not count tomorrow's."
     )
-    return [Facts({
+    facts = {
         "What was known": f"{numbers.count(b.customers)} customers and their purchases up to "
         f"{numbers.date_words(b.origin)}. The processes and the spend model were fitted to that alone.",
         "What was forecast": f"Their repeat purchases and revenue from the day after to {numbers.date_words(b.end)}, "
         f"{numbers.count(b.horizon_days)} days; undiscounted, before any margin.",
         "Who is not in it": fresh,
-    })]  # fmt: skip
+    }  # fmt: skip
+    earlier = backtests.champion[:-1]
+    if earlier:
+        tried = ", ".join(
+            f"from {numbers.date_words(one.origin)} to {numbers.date_words(one.end)} "
+            f"({numbers.count(one.horizon_days)} days, {numbers.count(one.customers)} customers)"
+            for one in earlier
+        )
+        facts["What was tried before"] = (
+            f"The same {tried}. Chapter 4 chooses among the processes by the earliest, whose forecast ends by "
+            f"{numbers.date_words(b.origin)} at the latest, so that the errors of this chapter, from then on, had no "
+            "part in the choice. Figures and tables below are of the latest unless they say otherwise."
+        )
+    return [Facts(facts)]
 
 
 def simple_rules(backtests: Backtests) -> list[Sentence]:
@@ -122,38 +135,41 @@ def totals(backtests: Backtests) -> list[Table]:
         _totals(backtests, "transactions", f"{b.label} forecast purchases {off(b.accuracy.bias)}", "repeat purchases",
                 "Purchases", "count"),
         _totals(backtests, "value", f"{b.label} forecast revenue {off(b.bias_value)}",
-                f"revenue, undiscounted and before margin, {money}", f"Revenue, {money}", "money"),
+                f"revenue ({money}; undiscounted, before margin)", f"Revenue, {money}", "money"),
     ]  # fmt: skip
 
 
 def _totals(backtests: Backtests, what: str, title: str, measure: str, header: str, form: str) -> Table:
-    rows, several = [], len(backtests.champion) > 1
+    frames, several = [], len(backtests.champion) > 1
     for origin in sorted({b.origin for b in backtests}):
-        tried = [b for b in backtests if b.origin == origin]
-        actual = tried[0].actual[what]
+        tried, rows = [b for b in backtests if b.origin == origin], []
         for b in tried:
             made = b.predicted[what]
             bias = b.accuracy.bias if what == "transactions" else b.bias_value
-            rows.append((origin, b.label, made.value, made.low, made.high, made.mle, actual, bias))
+            rows.append((b.label, made.value, made.low, made.high, made.mle, bias))
         for one in tried[0].baselines.values():
             value = one.accuracy.predicted if what == "transactions" else one.value
             bias = one.accuracy.bias if what == "transactions" else one.bias_value
-            rows.append(
-                (origin, one.label, value, "[z]", "[z]", "[z]", actual, "[z]" if bias is None else bias)
-            )
-    names = ["origin", "forecast_by", "forecast", "low", "high", "mle", "actual", "bias"]
-    frame = pd.DataFrame(rows, columns=names)
+            rows.append((one.label, value, "[z]", "[z]", "[z]", "[z]" if bias is None else bias))
+        frame = pd.DataFrame(rows, columns=["forecast_by", "forecast", "low", "high", "mle", "bias"])
+        frame.insert(5, "actual", tried[0].actual[what])
+        frame.insert(0, "days", tried[0].horizon_days)
+        frame.insert(0, "origin", origin)
+        frames.append(frame)
+    frame = pd.concat(frames, ignore_index=True)
     first = backtests.latest
     return Table(
         f"backtest_{'purchases' if what == 'transactions' else 'revenue'}",
-        frame if several else frame.drop(columns="origin"),
+        frame if several else frame.drop(columns=["origin", "days"]),
         title,
-        f"Total {measure} of the {numbers.count(first.customers)} customers known on "
-        f"{numbers.date_words(first.origin)}, up to {numbers.date_words(first.end)}"
-        + (" (latest date)" if several else "")
+        f"Total {measure} of the "
+        + (f"customers known on each date, over the days after it; the title is of {numbers.date_words(first.origin)}"
+           if several else
+           f"{numbers.count(first.customers)} customers known on {numbers.date_words(first.origin)}, up to "
+           f"{numbers.date_words(first.end)}")
         + f"; intervals hold {numbers.odds_words(first.predicted[what].interval)} if the model is right.",
         formats={name: form for name in ("forecast", "low", "high", "mle", "actual")} | {"bias": "percent"},
-        labels=({"origin": "Forecast from"} if several else {}) | {"forecast_by": "Forecast by", "forecast": header, "low": "Low",
+        labels=({"origin": "Forecast from", "days": "Days"} if several else {}) | {"forecast_by": "Forecast by", "forecast": header, "low": "Low",
                 "high": "High", "mle": "At maximum likelihood", "actual": "Actual", "bias": "Bias"},
         note="Bias: forecast less actual, as a share of actual; negative is too low. Simple rules state no interval. "
         "Processes without an interval are fitted by maximum likelihood alone.",
@@ -325,6 +341,6 @@ def effect(backtests: Backtests, equity: "Estimate") -> Sentence:
     )
     return Sentence(text + (
         "Since an interval of the model missed what happened, page one states this range beside the value."
-        if backtests.latest.missed
+        if wide.missed
         else "The intervals of the model held what happened, so page one states the model's own."
     ))  # fmt: skip

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from clvkit import numbers
+from clvkit.champion import NEAR
 from clvkit.exhibits import Table
 
 if TYPE_CHECKING:
@@ -42,10 +43,10 @@ def comparison(choice: "Choice") -> Table:
     columns = ["label", "log_likelihood", "bic"]
     labels = {"label": "Process", "log_likelihood": "Log-likelihood", "bic": "BIC"}
     formats = {"log_likelihood": "number:1", "bic": "number:1"}
-    for word, origin in (("chosen", choice.chosen_on), ("quoted", choice.quoted)):
-        if origin is None:
+    for word, trial in (("chosen", choice.chosen_on), ("quoted", choice.quoted)):
+        if trial is None:
             continue
-        named = f"from {origin:%b %Y}"
+        named = f"from {trial.origin:%b %Y}"
         for key, label, form in (
             ("bias", "Total off", "percent"),
             ("rmse", "Error", "number:3"),
@@ -60,20 +61,22 @@ def comparison(choice: "Choice") -> Table:
     where = (
         "no back-test was made"
         if choice.chosen_on is None
-        else f"chosen on the forecast from {numbers.date_words(choice.chosen_on)}"
-        + (f", quoted from {numbers.date_words(choice.quoted)}" if choice.quoted else "")
+        else f"chosen on the forecast {choice.chosen_on.words}"
+        + (f", its error quoted from the one {choice.quoted.words}" if choice.quoted else "")
     )
     return Table(
         "champion",
         frame[columns],
         f"{champion} is the champion",
-        f"Fits to the whole history, and forecasts from earlier dates at maximum likelihood: {where}. Error: root mean "
-        "square per customer, in purchases; calibration: mean gap over tenths of the customers, likewise; coverage: "
-        "share of customers inside their 90 % interval.",
+        f"Fits to the whole history, and forecasts from earlier dates: {where}. Total off and error (root mean square "
+        "per customer, in purchases) are at maximum likelihood. Calibration: mean gap over tenths of the customers, "
+        "in purchases; coverage: share of customers inside their 90 % interval; both of the posterior, where there is "
+        "one.",
         labels=labels,
         formats=formats,
-        note="The champion has the smallest error of the total among the processes whose error per customer is within "
-        "2 % of the least. The other processes keep their numbers here: they challenge it again next time.",
+        note="Total off: forecast less actual number of purchases, as a share of actual. The champion has the smallest "
+        f"such error, sign aside, among the processes whose error per customer is within {numbers.percent(NEAR, 0)} of the "
+        "least. The other processes keep their numbers here: they challenge it again next time.",
     )
 
 

@@ -71,7 +71,8 @@ def headline(valuation: "Valuation", backtests: "Backtests") -> Headline:
     wide = adjusted_range(equity, backtests.champion)
     if wide is not None and wide.missed:
         low, high = _ends(wide.low, wide.high, equity.value)
-        sentence += f" (range with that: {low} to {high})"
+        errors = "that" if len(backtests.champion) == 1 else "this and earlier errors"
+        sentence += f" (range with {errors}: {low} to {high})"
     return Headline(f"{sentence}.")
 
 

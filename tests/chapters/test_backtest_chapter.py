@@ -103,8 +103,43 @@ def test_several_origins_stand_in_one_table():
     made = two_origins()
     purchases, _ = chapter.totals(made)
     assert purchases.frame["origin"].nunique() == 2 and len(purchases.frame) == 12
-    assert "Over all 2 dates it was between" in chapter.answer(made).text
+    assert purchases.frame.groupby("origin")["actual"].unique().str.len().tolist() == [1, 1]
+    assert "customers known on each date" in purchases.caption
     assert "origin" not in chapter.totals(worlds.at_mle())[0].frame
+
+
+def test_earlier_dates_are_told_beside_the_latest():
+    made = two_origins()
+    first, latest = made.champion
+    text = chapter.answer(made).text
+    assert "Used on **30 September 1997**" in text and chapter.off(latest.accuracy.bias) in text
+    assert (
+        f"Used on 30 June 1997 for 90 days, its forecast of purchases had been {chapter.off(first.accuracy.bias)}."
+        in text
+    )
+    (facts,) = chapter.set_up(made)
+    told = facts.items["What was tried before"]
+    assert "from 30 June 1997 to 28 September 1997 (90 days, 2,357 customers)" in told
+    assert "What was tried before" not in chapter.set_up(worlds.at_mle())[0].items
+    more = Backtests(
+        "paretonbd", "USD", (replace(first, origin=first.origin.replace(month=5)), first, latest)
+    )
+    assert "From 2 earlier dates its forecasts of purchases had been between" in chapter.answer(more).text
+
+
+def test_a_miss_at_any_date_puts_the_wider_range_on_page_one():
+    latest = worlds.with_posterior().latest
+    wide = {name: replace(one, low=0.0, high=1e9) for name, one in latest.predicted.items()}
+    held = replace(latest, predicted=wide)
+    early = replace(latest, origin=latest.origin.replace(month=6))
+    assert (
+        "page one states this range"
+        in chapter.effect(Backtests("paretonbd", "USD", (early, held)), EQUITY).text
+    )
+    assert (
+        "page one states the model's own"
+        in chapter.effect(Backtests("paretonbd", "USD", (held,)), EQUITY).text
+    )
 
 
 def test_a_class_where_nobody_bought_is_not_applicable_and_in_the_total():
@@ -175,4 +210,4 @@ def test_the_notebook_declares_parameters_of_its_section():
     names = parameters.declared(notebook, "05_backtest")
     study = load_study(PARAMS / "cdnow_sample.yml")
     values = parameters.values_for("05_backtest", names, study, "study.yml")
-    assert values["origins"] == ["1997-09-30"] and values["horizon_days"] == 273
+    assert values["origins"] == ["1997-06-30", "1997-09-30"] and values["horizon_days"] == 273
