@@ -13,7 +13,7 @@ import pandas as pd
 
 from clvkit import numbers
 from clvkit.exhibits import SHORTHAND, Table
-from clvkit.publish.words import inline_markdown
+from clvkit.publish.words import inline_markdown, joined
 
 
 def table_html(table: Table) -> str:
@@ -86,9 +86,9 @@ def _aligned(wanted: str) -> str:
 
 
 def _row(cells: list[str], formats: list[str], *, total: bool) -> str:
-    first = f'<th scope="row"{_aligned(formats[0])}>{escape(cells[0], quote=False)}</th>'
+    first = f'<th scope="row"{_aligned(formats[0])}>{escape(joined(cells[0]), quote=False)}</th>'
     rest = "".join(
-        f"<td{_aligned(wanted)}>{escape(cell, quote=False)}</td>"
+        f"<td{_aligned(wanted)}>{escape(joined(cell), quote=False)}</td>"
         for cell, wanted in zip(cells[1:], formats[1:], strict=True)
     )
     return f"<tr{' class="total"' if total else ''}>{first}{rest}</tr>"

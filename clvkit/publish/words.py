@@ -9,12 +9,22 @@ _EMPHASIS = re.compile(r"(?<!\*)\*([^*\s](?:[^*]*[^*\s])?)\*(?!\*)")
 _LINK = re.compile(r"\[([^\]]+)\]\((#[^)\s]+)\)")
 
 
+_JOINED = re.compile(
+    r"(?<=[\d∞]) (?=%)|(?<=\b[A-Z]{3}) (?=[−\d])|(?<=\d) (?=(?:thousand|million|billion)\b)|(?<=[<>]) (?=[−\d])"
+)
+
+
+def joined(text: str) -> str:
+    """The text with no-break spaces between a number and its sign, currency or unit: ``12.9 %``, ``USD 1.10 million``."""
+    return _JOINED.sub("\N{NO-BREAK SPACE}", text)
+
+
 def inline_markdown(text: str) -> str:
     """One paragraph of Markdown as HTML: emphasis, code, and links within the page; all else is text.
 
     Titles, captions and facts need no more than that, and a dollar sign or an underscore stays what it is.
     """
-    html = escape(" ".join(text.split()), quote=False)
+    html = escape(joined(" ".join(text.split())), quote=False)
     html = _CODE.sub(r"<code>\1</code>", html)
     html = _STRONG.sub(r"<strong>\1</strong>", html)
     html = _EMPHASIS.sub(r"<em>\1</em>", html)
