@@ -8,15 +8,15 @@ from clvkit.errors import StudyError
 from clvkit.recorder import plain_json
 from clvkit.rules import did_you_mean
 
-#: Notebook (without number) whose section of the study has another name.
-SECTION_OF = {"summary": "report"}
+#: Notebooks (without number) whose parameters are not those of the one section of their name.
+SECTIONS_OF = {"summary": ("report",), "sensitivity": ("sensitivity", "value")}
 INJECTED_ID = "injected-parameters"
 
 
-def section_of(stem: str) -> str:
-    """The section of the study that a notebook's parameters belong to: ``04_value`` → ``value``."""
+def sections_of(stem: str) -> tuple[str, ...]:
+    """The sections of the study that a notebook's parameters belong to: ``04_value`` → ``value``."""
     name = stem.partition("_")[2] or stem
-    return SECTION_OF.get(name, name)
+    return SECTIONS_OF.get(name, (name,))
 
 
 def declared(notebook: Any, stem: str) -> dict[str, str]:
@@ -56,22 +56,22 @@ def declared(notebook: Any, stem: str) -> dict[str, str]:
 
 
 def values_for(stem: str, names: dict[str, str], study: Any, study_path: str) -> dict[str, Any]:
-    """The value of every declared parameter: the study, its as-of date, and fields of the notebook's section.
+    """The value of every declared parameter: the study, its as-of date, and fields of the notebook's sections.
 
-    Fields of the section that the notebook does not declare stay in the study; that is no error. A declared
-    name that the section does not have would silently keep the notebook's default: that is one.
+    Fields of the sections that the notebook does not declare stay in the study; that is no error. A declared
+    name that no section of its has would silently keep the notebook's default: that is one.
 
     Raises
     ------
     StudyError : a declared parameter belongs to nothing in the study.
     """
     known = {"study": study_path, "as_of": study.as_of.isoformat()}
-    section = getattr(study, section_of(stem), None)
-    if section is not None:
-        known |= section.model_dump(mode="json")
+    sections = [name for name in sections_of(stem) if getattr(study, name, None) is not None]
+    for name in sections:
+        known |= getattr(study, name).model_dump(mode="json")
     for name in names:
         if name not in known:
-            place = f"the section {section_of(stem)!r}" if section is not None else "the study"
+            place = f"the section {' or '.join(map(repr, sections))}" if sections else "the study"
             raise StudyError(
                 f"the notebook declares the parameter {name!r}, which {place} does not have",
                 place=f"{stem}.ipynb",

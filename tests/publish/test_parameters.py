@@ -56,11 +56,21 @@ def test_injected_cell_holds_plain_values_and_a_fixed_id(tmp_path, study):
 
 
 def test_sections():
-    assert [parameters.section_of(stem) for stem in ("00_summary", "04_value", "scratch")] == [
-        "report",
-        "value",
-        "scratch",
+    assert [
+        parameters.sections_of(stem) for stem in ("00_summary", "04_value", "06_sensitivity", "scratch")
+    ] == [
+        ("report",),
+        ("value",),
+        ("sensitivity", "value"),
+        ("scratch",),
     ]
+
+
+def test_sensitivity_takes_the_terms_of_the_value_as_well(study):
+    given = parameters.values_for("06_sensitivity", {"change": "None", "margin": "None"}, study, "toy.yml")
+    assert given == {"change": study.sensitivity.change, "margin": study.value.margin}
+    with pytest.raises(StudyError, match="the section 'sensitivity' or 'value' does not have"):
+        parameters.values_for("06_sensitivity", {"grain": "None"}, study, "toy.yml")
 
 
 def test_a_value_without_parameter_is_refused(tmp_path):
