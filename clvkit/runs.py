@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from clvkit.errors import RunError
+from clvkit.rules import did_you_mean, listed
 from clvkit.store import sha256_file
 
 #: State of a run and the exit code of the command that made it. A complete run exits with 1 when a check
@@ -194,7 +195,7 @@ def find_run(name: str | Path, reports: Path | None = None) -> Run:
         study = text.removesuffix("@latest")
         runs = [run for run in list_runs(study, reports) if run.state == "complete"]
         if not runs:
-            raise NoSuchRun(f"the study {study} has no complete run", fix=f"clv run params/{study}.yml")
+            raise NoSuchRun(f"the study {study} has no complete run", fix=_next_step(study, reports))
         return runs[0]
     matches = (
         [run for run in list_runs(None, reports) if run.run_id.startswith(text)]
@@ -211,6 +212,17 @@ def find_run(name: str | Path, reports: Path | None = None) -> Run:
     raise NoSuchRun(
         f"there is no run {text}", fix="clv list shows the runs; RUN is a folder, a run id or STUDY@latest"
     )
+
+
+def _next_step(study: str, reports: Path | None) -> str:
+    """What to do where a study has no complete run: make one, or name a study that has."""
+    file = project_root() / "params" / f"{study}.yml"
+    if file.is_file():
+        return f"clv run {os.path.relpath(file)}" + (f" --out {os.path.relpath(reports)}" if reports else "")
+    there = sorted({run.study for run in list_runs(None, reports) if run.state == "complete"})
+    if there:
+        return did_you_mean(study, there) or f"studies with complete runs: {listed(there)}"
+    return "make a run with clv run, or say with --out where the reports are"
 
 
 def _clear_abandoned(study_folder: Path) -> None:

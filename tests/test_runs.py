@@ -1,6 +1,7 @@
 import json
 import os
 import time
+from pathlib import Path
 
 import pytest
 
@@ -76,6 +77,19 @@ def test_find_says_what_is_wrong(reports, name, words):
     with pytest.raises(runs.NoSuchRun, match=words) as error:
         runs.find_run(name, reports)
     assert error.value.exit_code == 2 and error.value.fix
+
+
+def test_the_next_step_is_one_that_works(reports, tmp_path):
+    def advised(name, folder):
+        with pytest.raises(runs.NoSuchRun) as error:
+            runs.find_run(f"{name}@latest", folder)
+        return error.value.fix
+
+    assert advised("acm", reports) == "did you mean 'acme'?"
+    assert advised("nothing", reports) == "studies with complete runs: acme, other"
+    assert "params" not in advised("nothing", tmp_path / "empty")  # there is no such study to run
+    run = advised("cdnow", tmp_path / "empty").split()
+    assert run[:2] == ["clv", "run"] and Path(run[2]).is_file() and run[3] == "--out"
 
 
 def test_publish_and_set_aside(tmp_path):
