@@ -1,6 +1,7 @@
 """What a notebook leaves behind: exhibits, headline figures, checks, and the mark that it ended."""
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
@@ -95,7 +96,7 @@ class Recorder:
 
         self.write()
         said = {"stem": self.stem, "run_id": self.run_id}
-        where = f"run {self.run_id}" if self.run_id else "the draft"
+        where = f"run {self.run_id}" if self.run_id else f"the draft {os.path.relpath(self.folder)}"
         display(
             {SENTINEL: said, "text/plain": f"{self.stem} is finished; its results are in {where}."},
             raw=True,

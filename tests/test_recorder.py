@@ -33,6 +33,12 @@ def recorded(folder, stem="04_value"):
     return json.loads((folder / "parts" / f"{stem}.json").read_text())
 
 
+def test_a_finished_draft_says_where_it_is(tmp_path, displayed, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Recorder(tmp_path / "toy" / "draft", "04_value").finish()
+    assert displayed[-1][0]["text/plain"] == "04_value is finished; its results are in the draft toy/draft."
+
+
 def test_exhibits_are_shown_and_kept(recorder, displayed, tmp_path):
     with style.canvas() as (drawing, axes):
         axes.plot([1, 2], [1, 2])
