@@ -38,6 +38,11 @@ def fit_checks(fit: "Fit") -> list[Check]:
     return checks
 
 
+def challengers_checks(fits: "dict[str, Fit]", headline: str) -> list[Check]:
+    """The checks of every fit but the headline's, which has a section of its own."""
+    return [check for name, fit in fits.items() if name != headline for check in fit_checks(fit)]
+
+
 def _check(fit: "Fit", what: str, title: str, status: str, message: str, advice: str = "", **values) -> Check:
     severity = "info" if status == "info" else "warn"
     return Check(
@@ -60,7 +65,12 @@ def _converged(fit: "Fit") -> Check:
         "the likelihood's maximum was reached",
         "pass" if flat else "fail",
         f"At the estimate of {fit.model.label} the log-likelihood changes by {fit.gradient_norm:.1e} per customer "
-        f"for a parameter multiplied by e; less than {MOST_GRADIENT:.0e} counts as flat.",
+        f"for a parameter multiplied by e; less than {MOST_GRADIENT:.0e} counts as flat. "
+        + (
+            "No other start led there."
+            if fit.starts_agreeing == 1
+            else f"{fit.starts_agreeing} starts led there."
+        ),
         "Do not use the estimate: look for a parameter that runs to zero or infinity, and value with a process "
         "that the data can carry.",
         value=fit.gradient_norm,
@@ -210,7 +220,9 @@ def unknown_mean_spend(spend: "Fit") -> tuple[float, str]:
     """
     estimate = bool(spend.model.unknown_mean(spend.mle, spend.observed))
     share = float(spend.model.unknown_mean(spend.flat, spend.observed).mean())
-    where = [f"in {numbers.percent(share)} of the posterior draws"] if share and spend.draws is not None else []
+    where = (
+        [f"in {numbers.percent(share)} of the posterior draws"] if share and spend.draws is not None else []
+    )
     return share, " and ".join(where + ["at the estimate"] * estimate)
 
 

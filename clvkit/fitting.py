@@ -162,11 +162,11 @@ def fit_process(
 
     Raises
     ------
-    FitError : where no customer, or no repeat purchase, is there to learn from.
+    FitError : where no customer, no repeat purchase or no time is there to learn from, or a history is impossible.
     """
     from clvkit import processes
 
-    model, unit = processes.get(name), unit_days(section, days_per_year)
+    model, unit, priors = processes.get(name), unit_days(section, days_per_year), priors_of(name, section)
     order = ["frequency", "recency_days", "T_days"]
     merged = cells.groupby(order, as_index=False)["n"].sum().sort_values(order)
     x, n = merged["frequency"].to_numpy(np.int64), merged["n"].to_numpy(float)
@@ -176,13 +176,13 @@ def fit_process(
             "purchases hold nothing to learn from",
             fix="take a longer period or more customers",
         )
-    age = merged["T_days"].to_numpy(float)
-    scale = weighted_median(age, n)  # days; fits run in multiples of the median age
-    scale = scale if scale > 0 else max(float(age.max()), 1.0)
+    recency, age = merged["recency_days"].to_numpy(float), merged["T_days"].to_numpy(float)
+    _require_possible(model, x, recency, age, n)
+    scale = weighted_median(age, n) or float(age.max())  # days; fits run in multiples of the median age
     return _fit(
         model,
-        (x, merged["recency_days"].to_numpy(float) / scale, age / scale, n),
-        priors_of(name, section),
+        (x, recency / scale, age / scale, n),
+        priors,
         section,
         scale=scale / unit,
         densities=float((x * n).sum()),
@@ -190,6 +190,23 @@ def fit_process(
         week=7.0 / scale,
         sample=name in section.sampled if sample is None else sample,
     )
+
+
+def _require_possible(model: "Model", x, recency, age, n) -> None:
+    """Refuse histories that no customer can have, and those in which no time has passed for anybody."""
+    wrong = ~((recency >= 0) & (recency <= age) & np.isfinite(age) & ((recency == 0) | (x > 0)))
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        raise FitError(
+            f"{model.label} cannot be fitted: {n[wrong].sum():,.0f} customers have an impossible history, such as "
+            f"{x[at]} repeat purchases, the last {recency[at]:g} days after the first, in {age[at]:g} days",
+            fix="count purchases up to the as-of date, from the first one on",
+        )
+    if not age.any():
+        raise FitError(
+            f"{model.label} cannot be fitted: all {n.sum():,.0f} customers first bought on the as-of day itself",
+            fix="take a later as-of date",
+        )
 
 
 def fit_spend(
@@ -253,10 +270,16 @@ def _fit(model, cells, priors, section, *, scale, densities, unit, sample, week=
     every = max(1, len(cells[0]) // THIN)
     thin = model.target(*model.prepare(*(column[::every] for column in cells)), None) if every > 1 else None
     flat = model.target(F, whole, None)
-    middle = np.array([prior.mean for prior in priors.values()])
+    middle, neutral = (
+        np.array([prior.mean for prior in each.values()]) for each in (priors, model.priors)
+    )  # the study may centre its priors anywhere: a start of our own stays near every business
     mode = climb(model.target(F, whole, priors), middle) if sample else None
-    first = middle if mode is None else mode.eta
-    peak, agreeing = best_of(flat, thin or flat, first, [middle, first + 1.0, first - 1.0])
+    first = neutral if mode is None else mode.eta
+    others = [middle, neutral, first + 1.0, first - 1.0]
+    others = [
+        one for k, one in enumerate(others) if not any(np.array_equal(one, o) for o in [first, *others[:k]])
+    ]
+    peak, agreeing = best_of(flat, thin or flat, first, others)
     customers = int(cells[-1].sum())
     estimate = model.in_unit(model.from_coordinates(peak.eta), scale)
     fit = Fit(
@@ -295,8 +318,12 @@ def _fit(model, cells, priors, section, *, scale, densities, unit, sample, week=
 
 
 def coarsened(x, t_x, T, n, week: float) -> list[np.ndarray]:
-    """The same customers with times rounded to whole weeks: a hundredth of the cells or fewer."""
-    keys = np.stack([x, np.round(t_x / week), np.round(T / week)]).astype(np.int64)
+    """The same customers with times rounded to whole weeks: a hundredth of the cells or fewer.
+
+    A repeat purchase stays at least a week from the first: in no time, it would ask for an infinite rate.
+    """
+    last = np.maximum(np.round(t_x / week), np.asarray(x) > 0)
+    keys = np.stack([x, last, np.maximum(np.round(T / week), last)]).astype(np.int64)
     distinct, where = np.unique(keys, axis=1, return_inverse=True)
     return [distinct[0], distinct[1] * week, distinct[2] * week, np.bincount(where.ravel(), weights=n)]
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 #: Coordinates are logs and logits of unit-free quantities: beyond this a density is flat, and a search that gets
 #: there has been running away.
 BOUND = 15.0
-_STEP = 1e-4
+_STEP, RESTARTS = 1e-4, 6
 
 
 @dataclass(frozen=True)
@@ -49,17 +49,24 @@ def climb(target: "Target", start: np.ndarray) -> Peak:
     """The nearest maximum: L-BFGS within bounds, then Newton steps with the exact gradient to finish."""
     from scipy.optimize import minimize
 
-    unit = max(1.0, abs(target.value_and_gradient(start)[0]))  # of the order of the number of customers
-
     def downhill(eta):
         value, gradient = target.value_and_gradient(eta)
         return (-value / unit, -gradient / unit) if np.isfinite(value) else (1e10, np.zeros_like(eta))
 
     options = {"gtol": 1e-7, "ftol": 1e-15, "maxiter": 500, "maxcor": 20}
     bounds = [(-BOUND, BOUND)] * len(start)
-    eta = minimize(
-        downhill, np.clip(start, -BOUND, BOUND), jac=True, method="L-BFGS-B", bounds=bounds, options=options
-    ).x
+    eta = np.clip(start, -BOUND, BOUND)
+    for _ in range(RESTARTS):
+        value, _ = target.value_and_gradient(eta)
+        unit = (
+            max(1.0, abs(value)) if np.isfinite(value) else 1.0
+        )  # at a good start, of the order of the customers
+        found = minimize(downhill, eta, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+        eta = found.x
+        if (
+            not abs(found.fun) < 0.1
+        ):  # from far away all slopes look small in the unit of the start: measure anew
+            break
     peak = survey(target, eta)
     for _ in range(8):
         step = np.where(peak.at_bound, 0.0, peak.root() @ (peak.root().T @ peak.gradient))

@@ -133,7 +133,7 @@ class Recorder:
                 )
             case Check():
                 self._show_one([exhibit])
-            case list() | tuple() if not all(isinstance(part, Check) for part in exhibit):
+            case list() | tuple() if not (exhibit and all(isinstance(part, Check) for part in exhibit)):
                 self.show(*exhibit)
             case list() | tuple():
                 placed = [check if check.chapter else replace(check, chapter=self.stem) for check in exhibit]

@@ -111,13 +111,17 @@ def nuts(
 
 
 def diagnose(draws: np.ndarray) -> dict:
-    """R-hat and effective sample sizes of (chains, draws, k), the worst ones (Vehtari et al. 2021)."""
+    """R-hat and effective sample sizes of (chains, draws, k), the worst ones (Vehtari et al. 2021).
+
+    Chains that do not move have neither: then they are NaN, and no check passes.
+    """
     import arviz as az
 
     ranks = [draws[..., k] for k in range(draws.shape[-1])]
     sizes = [float(az.ess(one, method="bulk")) for one in ranks]
     sizes += [float(az.ess(one, method="tail", prob=(0.05, 0.95))) for one in ranks]
-    return {"r_hat_max": max(float(az.rhat(one)) for one in ranks), "ess_min": min(sizes)}
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {"r_hat_max": float(np.max([az.rhat(one) for one in ranks])), "ess_min": float(np.min(sizes))}
 
 
 def pymc_model(model: Model, priors: dict[str, Prior], F: np.ndarray, whole: np.ndarray):

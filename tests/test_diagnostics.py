@@ -4,7 +4,7 @@ import cdnow_frames
 import numpy as np
 import pytest
 
-from clvkit.diagnostics import fit_checks
+from clvkit.diagnostics import challengers_checks, fit_checks
 
 
 def by_name(fit):
@@ -34,6 +34,24 @@ def test_every_model_reaches_its_maximum_on_cdnow(process):
     assert checks["converged"].status == checks["standard_errors"].status == "pass"
     assert ("never_repeaters" in checks) == (process == "bgnbd")
     assert "r_hat" not in checks  # nothing was sampled
+
+
+@pytest.mark.parametrize("process", ["bgnbd", "mbgnbd", "paretonbd", "gammagamma"])
+def test_convergence_is_stated_with_the_gradient_norm(process):
+    fit = cdnow_frames.fit(process)
+    check = by_name(fit)["converged"]
+    assert check.value == fit.gradient_norm < check.threshold == 1e-6
+    assert f"changes by {fit.gradient_norm:.1e} per customer" in check.message
+    assert f"{fit.starts_agreeing} starts led there" in check.message and fit.starts_agreeing >= 3
+    alone = by_name(replace(fit, starts_agreeing=1))["converged"]
+    assert "No other start led there." in alone.message
+
+
+def test_challengers_are_checked_too():
+    fits = {name: cdnow_frames.fit(name) for name in ("bgnbd", "mbgnbd", "paretonbd")}
+    found = [check.id for check in challengers_checks(fits, "mbgnbd")]
+    assert found == [check.id for name in ("bgnbd", "paretonbd") for check in fit_checks(fits[name])]
+    assert challengers_checks({"bgnbd": fits["bgnbd"]}, "bgnbd") == []
 
 
 def test_bgnbd_says_whom_it_counts_as_alive():

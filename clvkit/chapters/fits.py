@@ -289,7 +289,9 @@ def mean_for_never(spend: "Fit", currency: str) -> str:
         return own
     stand_in = f"the observed mean of repeat customers' averages, {numbers.money(spend.observed['mean_spend'], currency)}"
     why = "a few enormous amounts make the model's own mean one that the data cannot know"
-    return f"{stand_in}, since {why}" if share == 1 else f"{own} or, {where}, at {stand_in}, since there {why}"
+    return (
+        f"{stand_in}, since {why}" if share == 1 else f"{own} or, {where}, at {stand_in}, since there {why}"
+    )
 
 
 def labels_of(names) -> str:
