@@ -52,6 +52,9 @@ class BetaGeometric(Process):
         """(Discounted) expected transactions of a customer who is alive; see `Process.expected`."""
         draws = np.atleast_2d(np.asarray(parameters, float))
         x, T = np.broadcast_arrays(np.atleast_1d(np.asarray(x, float)), np.atleast_1d(np.asarray(T, float)))
+        if np.isinf(horizon) and not discount:
+            out = self._without_end(draws, x, hazard)
+            return out[0] if np.ndim(parameters) == 1 else out
         pairs, where = np.unique(np.stack([x, T]), axis=1, return_inverse=True)
         first = np.append(np.unique(pairs[0], return_index=True)[1], pairs.shape[1])
         grid = _future.betageo(
@@ -67,6 +70,13 @@ class BetaGeometric(Process):
         )
         out = grid[:, where.ravel()]
         return out[0] if np.ndim(parameters) == 1 else out
+
+    def _without_end(self, draws, x, hazard) -> np.ndarray:
+        """All purchases to come, undiscounted: E[1/p] = (a + b + m − 1)/(a − 1); infinite for a ≤ 1."""
+        if hazard != 1:
+            raise ValueError("without discounting and without end, expected purchases need a hazard of 1")
+        a, left = draws[:, 2, None], draws[:, 3, None] + x + self.offset
+        return np.where(a > 1, (a + left - 1) / np.where(a > 1, a - 1, 1.0), np.inf)
 
     def pmf(self, parameters, count, t):
         """P(X(t) = count) of a new customer (Fader, Hardie & Lee 2005, eq. 8, as an incomplete beta)."""

@@ -6,7 +6,18 @@ mp.mp.dps = 50
 
 
 def _numbers(*values):
-    return tuple(mp.mpf(float(value)) for value in values)
+    """Doubles as they are, and numbers of 50 digits untouched, so that parameters can be moved by less than a double."""
+    return tuple(value if isinstance(value, mp.mpf) else mp.mpf(float(value)) for value in values)
+
+
+def gradient(function, parameters):
+    """d function / d log parameter by central differences in 50 digits: good to 20."""
+    logs, step = [mp.log(value) for value in _numbers(*parameters)], mp.mpf(10) ** -12
+
+    def moved(k, by):
+        return function([mp.exp(log + by * (j == k)) for j, log in enumerate(logs)])
+
+    return [(moved(k, step) - moved(k, -step)) / (2 * step) for k in range(len(logs))]
 
 
 def _rising(r, x):
@@ -88,6 +99,31 @@ def betageo_expected(parameters, x, T, horizon, offset):
     left = b + x + offset
     gauss = mp.hyp2f1(r + x, left, a + left - 1, horizon / (alpha + T + horizon))
     return (a + left - 1) / (a - 1) * (1 - ((alpha + T) / (alpha + T + horizon)) ** (r + x) * gauss)
+
+
+def betageo_dert(parameters, x, T, discount, offset):
+    """Infinite horizon: a living customer who buys at rate λ and leaves with chance p brings λ / (λp + δ).
+
+    Over p ~ Beta that is λ/δ · ₂F₁(1, a; a + b'; −λ/δ) (Euler's integral); over λ ~ Gamma, by the trapezoid rule in
+    log λ, good to 1e-16.
+    """
+    r, alpha, a, b, T, discount = _numbers(*parameters, T, discount)
+    shape, scale, left = r + x, alpha + T, b + x + offset
+    middle, spread = mp.log(shape / scale), 1 / mp.sqrt(shape)
+
+    def each(u):
+        rate = mp.exp(u)
+        bought = rate / discount * mp.hyp2f1(1, a, a + left, -rate / discount)
+        return mp.exp(shape * (u - middle) - scale * rate + shape) * bought
+
+    low, high = (
+        middle - max(40 / (shape + 1), 9 * spread),
+        middle + mp.log(1 + 40 / shape) + 9 * min(spread, 1),
+    )
+    nodes = int((high - low) / min(mp.mpf(1) / 4, 2 * spread / 3)) + 1
+    step = (high - low) / nodes
+    whole = step * mp.fsum(each(low + k * step) for k in range(nodes + 1))
+    return whole * mp.exp(shape * mp.log(shape) - shape) / mp.gamma(shape)
 
 
 def betageo_pmf(parameters, x, t, offset):
