@@ -34,11 +34,13 @@ class SamplerSection(Section):
         "auto",
         description=(
             "nuts: the No-U-Turn sampler; laplace: importance sampling around the mode, used only where its own "
-            "diagnostics accept it; auto: laplace where there are more cells than nuts_max_cells."
+            "diagnostics accept it, else nuts; auto: laplace where there are more cells than nuts_max_cells."
         ),
     )
     nuts_max_cells: int = Field(
-        20_000, ge=0, description="With method auto, the most cells that the No-U-Turn sampler is used for."
+        5_000,
+        ge=0,
+        description="With method auto, the most cells that the No-U-Turn sampler is used for at once.",
     )
     draws: int = Field(1000, ge=100, description="Posterior draws kept per chain.")
     tune: int = Field(1000, ge=100, description="Tuning steps per chain, discarded.")

@@ -13,6 +13,7 @@ from clvkit.processes.base import Model, Prior
 if TYPE_CHECKING:
     from clvkit.fitting import SamplerSection
 
+COARSE_FROM = 20_000  # cells; with more, chains would take many minutes, and run on times rounded to weeks
 _START_SPREAD = 1.5  # chains start this many posterior standard deviations apart, so that R-hat can tell
 
 
@@ -28,7 +29,8 @@ def sample_posterior(
     """Draws of the coordinates by the method that the settings ask for, or that the number of cells affords.
 
     Importance sampling around the mode is taken only where its diagnostics accept it. Where they do not, the
-    No-U-Turn sampler runs on cells ``coarse`` in time (None: on the cells themselves), and the diagnostics say so.
+    No-U-Turn sampler runs on the cells, or, from `COARSE_FROM` of them on, on cells ``coarse`` in time (None: there
+    are none), and the diagnostics say so.
 
     Returns
     -------
@@ -36,15 +38,14 @@ def sample_posterior(
     method : ``nuts`` or ``laplace``.
     diagnostics : ``r_hat_max``, ``ess_min``, ``divergences``, ``pareto_k``, ``coarsened``.
     """
-    slow = cells > settings.nuts_max_cells
     diagnostics: dict = {"r_hat_max": None, "divergences": None, "pareto_k": None, "coarsened": False}
-    if settings.method == "laplace" or (settings.method == "auto" and slow):
+    if settings.method == "laplace" or (settings.method == "auto" and cells > settings.nuts_max_cells):
         weighted = importance(target, mode.eta, mode.root(), seed=seed)
         diagnostics |= {"ess_min": weighted.ess, "pareto_k": weighted.pareto_k}
         if weighted.good:
             rng = np.random.default_rng([seed, 1])
             return weighted.resample(len(weighted.eta), rng)[None], "laplace", diagnostics
-        coarser = coarse() if slow else None
+        coarser = coarse() if cells > COARSE_FROM else None
         if coarser is not None:
             target, diagnostics["coarsened"] = coarser, True
     eta, divergences = nuts(

@@ -1,11 +1,13 @@
 """Posteriors: what is sampled is the stated posterior, converged, repeatable, and the same in every unit."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from clvkit import processes
+from clvkit import processes, sampling
 from clvkit.fitting import ModelsSection, PriorSpec, SamplerSection, fit_process, fit_spend
-from clvkit.laplace import LEAST_ESS, limit, weigh
+from clvkit.laplace import LEAST_ESS, Weighted, limit, weigh
 from clvkit.sampling import diagnose, pymc_model
 
 ALL = ("bgnbd", "mbgnbd", "paretonbd", "gammagamma")
@@ -146,3 +148,28 @@ def test_diagnostics_see_chains_that_disagree():
     apart[0, :, 1] += 3
     assert diagnose(apart)["r_hat_max"] > 1.2
     assert diagnose(apart)["ess_min"] < 100 < diagnose(mixed)["ess_min"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "accepted", "method", "coarsened"),
+    [
+        (5_000, True, "nuts", False),
+        (5_001, True, "laplace", False),
+        (20_000, False, "nuts", False),  # rejected, and affordable on the cells themselves
+        (20_001, False, "nuts", True),
+    ],
+)
+def test_auto_takes_the_method_that_the_cells_afford(monkeypatch, cells, accepted, method, coarsened):
+    drawn = np.random.default_rng(4).normal(size=(4, 500, 2))
+    weighted = Weighted(drawn[0], np.full(500, -np.log(500)), 0.1 if accepted else 0.9, 450.0)
+    ran_on = []
+    monkeypatch.setattr(sampling, "importance", lambda *given, **named: weighted)
+    monkeypatch.setattr(
+        sampling, "nuts", lambda target, *given, **named: (ran_on.append(target), (drawn, 0))[1]
+    )
+    mode = SimpleNamespace(eta=np.zeros(2), root=lambda: np.eye(2))
+    _, found, diagnostics = sampling.sample_posterior(
+        "cells", mode, SamplerSection(), cells=cells, seed=1, coarse=lambda: "weeks"
+    )
+    assert (found, diagnostics["coarsened"]) == (method, coarsened)
+    assert ran_on == ([] if method == "laplace" else ["weeks" if coarsened else "cells"])

@@ -228,7 +228,7 @@ def _end(making: Making, state: str) -> Finished:
             with deaf():  # the rename is the moment of truth; an interrupt comes before it or after it
                 folder = runs.publish(making.folder, making.manifest["as_of"])
             making.progress.say(
-                f"complete in {making.manifest['seconds']:.0f} s; checks: " + tally_words(tally(checks))
+                f"complete in {time.monotonic() - making.began:.0f} s; checks: " + tally_words(tally(checks))
             )
             making.progress.link(folder / "index.html")
             return Finished(folder, state, runs.STOP_CHECK_EXIT if stopped_by(checks) else 0)
