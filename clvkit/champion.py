@@ -70,7 +70,7 @@ class Choice:
             )
         text = (
             f"{row['label']} forecast the number of purchases {self.chosen_on.words} best, "
-            f"{numbers.bias_words(row['bias_chosen'])}, among the processes whose error per customer is within "
+            f"{numbers.bias_words(row['bias_chosen'])} at maximum likelihood, among the processes whose error per customer is within "
             f"{numbers.percent(NEAR, 0)} of the least"
         )
         if self.quoted is None:

@@ -55,8 +55,8 @@ def test_chosen_on_the_first_date_and_quoted_from_the_last():
     choice = choose(FITS, backtests, "paretonbd")
     assert choice.champion == "bgnbd"  # what it did later has no part in the choice
     assert choice.reason == (
-        "BGNBD forecast the number of purchases from 30 June 1997 to 30 September 1997 best, 1.0 % too high, among the "
-        "processes whose error per customer is within 2 % of the least. From 30 September 1997 to 30 June 1998, which "
+        "BGNBD forecast the number of purchases from 30 June 1997 to 30 September 1997 best, 1.0 % too high at maximum "
+        "likelihood, among the processes whose error per customer is within 2 % of the least. From 30 September 1997 to 30 June 1998, which "
         "had no part in the choice, it was 30.0 % too low."
     )
     check = choice.check()
