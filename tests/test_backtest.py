@@ -47,7 +47,9 @@ def test_without_a_posterior_the_plug_in_stands_and_no_interval():
         assert (made.value, made.low, made.high, made.kind) == (made.mle, None, None, "outcome")
     assert "buyers" not in b.predicted
     assert not b.missed
-    assert 0.9 < b.coverage_expected < 1 and abs(b.coverage - b.coverage_expected) < 0.05  # of single customers
+    assert (
+        0.9 < b.coverage_expected < 1 and abs(b.coverage - b.coverage_expected) < 0.05
+    )  # of single customers
     assert b.accuracy == b.at_mle
 
 

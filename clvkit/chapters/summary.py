@@ -71,7 +71,7 @@ def headline(valuation: "Valuation", backtests: "Backtests") -> Headline:
     wide = adjusted_range(equity, backtests.champion)
     if wide is not None and wide.missed:
         low, high = _ends(wide.low, wide.high, equity.value)
-        errors = "that" if len(backtests.champion) == 1 else "this and earlier errors"
+        errors = "that" if len(backtests.champion) == 1 else "errors seen"
         sentence += f" (range with {errors}: {low} to {high})"
     return Headline(f"{sentence}.")
 
