@@ -104,8 +104,9 @@ def spend_independence(
 def _correlation(x: np.ndarray, z: np.ndarray) -> float:
     """Pearson's correlation; 0 where one of the two does not vary."""
     u, v = x - x.mean(), z - z.mean()
-    size = np.sqrt(np.dot(u, u) * np.dot(v, v))
-    return float(np.dot(u, v) / size) if size > 0 else 0.0
+    # not np.dot, whose threads wait for each other on a busy machine: a thousand times a few microseconds of work
+    uu, vv, uv = (float(np.sum(one * other)) for one, other in ((u, u), (v, v), (u, v)))
+    return uv / np.sqrt(uu * vv) if uu * vv > 0 else 0.0
 
 
 def largest_spender(spend_cells: "pd.DataFrame", currency: str, minor_per_unit: float) -> Check:
