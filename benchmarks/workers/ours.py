@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 
 import duckdb
+import ibis.backends.duckdb  # noqa: F401  (loaded at the first connection; imports are not in the times)
 import numpy as np
 import pandas as pd
 import scipy.optimize  # noqa: F401  (fits load it when they first climb; imports are not in the times)

@@ -12,7 +12,8 @@ def connect() -> ibis.BaseBackend:
     """A private in-memory DuckDB that spills to the system's temporary folder when memory runs short."""
     # DuckDB makes the folder only when it first spills, and removes it when the connection closes.
     spill = os.path.join(tempfile.gettempdir(), f"clvkit-{uuid.uuid4().hex}")
-    return ibis.duckdb.connect(":memory:", temp_directory=spill)
+    # No result depends on the order of rows in a table: without it, DuckDB writes in parallel and holds less.
+    return ibis.duckdb.connect(":memory:", temp_directory=spill, preserve_insertion_order=False)
 
 
 @ibis.udf.scalar.builtin
