@@ -3,6 +3,7 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
+ENGINES := $(VENV)/.engines
 STUDY ?= params/cdnow.yml
 PYTHON ?=
 LAB ?=
@@ -18,7 +19,7 @@ ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundl
 export UV_SYSTEM_CERTS := 1
 endif
 
-.PHONY: help report lab env test check format bench lock clean
+.PHONY: help report lab env engines test check format bench lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -33,12 +34,15 @@ lab: $(STAMP)  ## open the notebooks in JupyterLab
 env: $(STAMP)  ## make or refresh .venv from requirements.lock
 	@echo "$(VENV) is what requirements.lock says"
 
+engines: $(ENGINES)  ## add Spark, locked in engines.lock (some 400 MB; it wants Java 17)
+	@echo "$(VENV) has what engines.lock says"
+
 check: $(STAMP)  ## lint and formatting
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --output-format concise .
 
 test: check  ## lint, then the quick tests
-	@$(BIN)/python -m pytest -q -m "not slow and not browser"
+	@$(BIN)/python -m pytest -q -m "not slow and not browser and not engines"
 
 format: $(STAMP)  ## lint with fixes, and format
 	@$(BIN)/ruff check --fix .
@@ -51,10 +55,13 @@ lock: $(STAMP)  ## resolve pyproject.toml again (newest: make lock UPGRADE=--upg
 	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile pyproject.toml --group dev \
 	    --universal --python-version 3.12 --generate-hashes --no-annotate --no-emit-index-url \
 	    --no-emit-find-links --quiet $(UPGRADE) --output-file requirements.lock
+	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --group engines --constraints requirements.lock \
+	    --universal --python-version 3.12 --generate-hashes --no-annotate --no-emit-index-url \
+	    --no-emit-find-links --quiet $(UPGRADE) --output-file engines.lock
 	@sed '/^  - pip:/q' environment.yml > environment.yml.new
 	@sed -n 's/^\([a-z0-9].*[^ \\]\) *\\$$/      - \1/p' requirements.lock >> environment.yml.new
 	@mv environment.yml.new environment.yml
-	@echo "requirements.lock and environment.yml are up to date; make env installs them"
+	@echo "requirements.lock, engines.lock and environment.yml are up to date; make env installs them"
 
 clean:  ## remove caches and build leftovers (neither .venv nor reports)
 	@rm -rf build dist .pytest_cache .ruff_cache .hypothesis *.egg-info
@@ -79,6 +86,13 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/uv pip sync --python $(BIN)/python --require-hashes --no-build-isolation requirements.lock \
 	    || { $(explain_network); exit 1; }
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# What the first list installs, a change of it also removes, this one's packages included.
+$(ENGINES): engines.lock $(STAMP)
+	@echo "Installing Spark (some 400 MB)"
+	@$(BIN)/uv pip install --python $(BIN)/python --no-deps --require-hashes --no-build-isolation -r engines.lock \
+	    || { $(explain_network); exit 1; }
 	@touch $@
 
 define explain_network

@@ -55,9 +55,15 @@ def customer_summary(purchases: "ir.Table", as_of: date) -> "ir.Table":
     )
 
 
-def _frame(table: "ir.Table") -> "pd.DataFrame":
-    """The rows of a small table. By way of Arrow: sums arrive as integers there, and as Python objects else."""
-    return table.to_pyarrow().to_pandas()
+def _frame(table: "ir.Table", keys: list[str]) -> "pd.DataFrame":
+    """The rows, sorted by ``keys``, text by its bytes as no engine's language would.
+
+    By way of Arrow: sums arrive as integers there, and as Python objects else.
+    """
+    from clvkit.ledger.engine import bytewise
+
+    ordered = table.order_by([bytewise(table[key]) if key == "segment" else key for key in keys])
+    return ordered.to_pyarrow().to_pandas()
 
 
 def cells(summary: "ir.Table") -> "pd.DataFrame":
@@ -71,14 +77,14 @@ def cells(summary: "ir.Table") -> "pd.DataFrame":
         spend_minor=summary.spend_minor.sum().cast("int64"),
         first_minor=summary.first_minor.sum().cast("int64"),
     )
-    return _frame(grouped.order_by(CELL_KEYS))
+    return _frame(grouped, CELL_KEYS)
 
 
 def spend_cells(summary: "ir.Table") -> "pd.DataFrame":
     """Distinct (frequency, spend) of repeat customers: ``frequency, spend_minor, n``, sorted."""
     repeaters = summary.filter(summary.frequency >= 1)
     grouped = repeaters.group_by("frequency", "spend_minor").agg(n=repeaters.count().cast("int64"))
-    return _frame(grouped.order_by("frequency", "spend_minor"))
+    return _frame(grouped, ["frequency", "spend_minor"])
 
 
 def score_cells(summary: "ir.Table") -> "pd.DataFrame":
@@ -88,7 +94,7 @@ def score_cells(summary: "ir.Table") -> "pd.DataFrame":
     """
     keys = [*CELL_KEYS, "spend_minor"]
     grouped = summary.group_by(keys).agg(n=summary.count().cast("int64"))
-    return _frame(grouped.order_by(keys))
+    return _frame(grouped, keys)
 
 
 def holdout(purchases: "ir.Table", origin: date, end: date) -> "ir.Table":
@@ -114,7 +120,7 @@ def holdout_cells(held_out: "ir.Table") -> "pd.DataFrame":
     grouped = held_out.group_by(keys).agg(
         n=held_out.count().cast("int64"), holdout_minor=held_out.holdout_minor.sum().cast("int64")
     )
-    return _frame(grouped.order_by(keys))
+    return _frame(grouped, keys)
 
 
 def daily_purchases(purchases: "ir.Table", origin: date | None = None) -> "pd.DataFrame":

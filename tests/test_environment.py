@@ -18,15 +18,28 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+ENGINES_TEXT = (ROOT / "engines.lock").read_text(encoding="utf-8")
 LOCK_TEXT = (ROOT / "requirements.lock").read_text(encoding="utf-8")
 CONDA_TEXT = (ROOT / "environment.yml").read_text(encoding="utf-8")
 CONDA = yaml.safe_load(CONDA_TEXT)
 
-# One entry per requirement: the line that names it, then its hashes on indented lines.
-LOCK_ENTRIES = [entry for entry in re.split(r"\n(?=\S)", LOCK_TEXT) if not entry.startswith("#")]
+
+def _entries(text: str) -> list[str]:
+    """One per requirement: the line that names it, then its hashes on indented lines."""
+    return [entry for entry in re.split(r"\n(?=\S)", text) if not entry.startswith("#")]
+
+
+def _pins(entries: list[str]) -> dict[str, str]:
+    requirements = [Requirement(entry.split("\\")[0]) for entry in entries]
+    assert all([s.operator for s in r.specifier] == ["=="] for r in requirements)
+    return {canonicalize_name(r.name): next(iter(r.specifier)).version for r in requirements}
+
+
+LOCK_ENTRIES, ENGINES_ENTRIES = _entries(LOCK_TEXT), _entries(ENGINES_TEXT)
 LOCK = [Requirement(entry.split("\\")[0]) for entry in LOCK_ENTRIES]
-PINS = {canonicalize_name(r.name): next(iter(r.specifier)).version for r in LOCK}
+PINS = _pins(LOCK_ENTRIES)
 USED = [Requirement(text) for text in PROJECT["project"]["dependencies"]]
+ENGINES = [Requirement(text) for text in PROJECT["dependency-groups"]["engines"]]
 DEVELOPMENT = [Requirement(text) for text in PROJECT["dependency-groups"]["dev"]]
 
 
@@ -42,8 +55,14 @@ def test_each_dependency_is_locked_within_its_range(requirement):
 
 def test_lock_is_exact_and_hashed():
     assert len(PINS) == len(LOCK) > 100
-    assert all([s.operator for s in r.specifier] == ["=="] for r in LOCK)
-    assert all(re.search(r"--hash=sha256:[0-9a-f]{64}\b", entry) for entry in LOCK_ENTRIES)
+    assert all(re.search(r"--hash=sha256:[0-9a-f]{64}\b", e) for e in LOCK_ENTRIES + ENGINES_ENTRIES)
+
+
+def test_spark_is_locked_apart_and_within_its_range():
+    """So that an installation without it stays small, and none of its packages is pinned twice."""
+    pins = _pins(ENGINES_ENTRIES)
+    assert all(r.specifier.contains(pins[canonicalize_name(r.name)]) for r in ENGINES)
+    assert not set(pins) & set(PINS)
 
 
 def test_conda_environment_has_the_names_and_pins_of_the_lock():
@@ -71,7 +90,7 @@ def test_lock_serves_every_supported_python():
     assert _names(USED + DEVELOPMENT) <= names
 
 
-@pytest.mark.parametrize("name", ["pyproject.toml", "requirements.lock", "environment.yml"])
+@pytest.mark.parametrize("name", ["pyproject.toml", "requirements.lock", "engines.lock", "environment.yml"])
 def test_no_address_and_no_machine_path(name):
     text = (ROOT / name).read_text(encoding="utf-8")
     assert not re.search(r"https?:|file:|git\+|--(extra-)?index-url|--find-links|\s@\s", text)
@@ -105,17 +124,22 @@ def _imports(folder: str) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize(
-    ("folder", "declared"), [("clvkit", USED), ("tests", USED + DEVELOPMENT)], ids=["clvkit", "tests"]
+    ("folder", "declared"),
+    [("clvkit", USED + ENGINES), ("tests", USED + ENGINES + DEVELOPMENT)],
+    ids=["clvkit", "tests"],
 )
 def test_what_is_imported_is_declared(folder, declared):
-    """Not merely brought along by another package, which may drop it."""
+    """Not merely brought along by another package, which may drop it.
+
+    A package that is not installed, as Spark need not be, goes by the name of its module.
+    """
     own = {"clvkit", "tests", "conftest"} | {path.stem for path in (ROOT / folder).rglob("*.py")}
     providers = importlib.metadata.packages_distributions()
     undeclared = {
         module: str(path.relative_to(ROOT))
         for module, path in _imports(folder).items()
         if module not in sys.stdlib_module_names | own
-        and not {canonicalize_name(name) for name in providers.get(module, [])} & _names(declared)
+        and not {canonicalize_name(name) for name in providers.get(module, [module])} & _names(declared)
     }
     assert not undeclared
 

@@ -1,4 +1,4 @@
-"""The embedded engine a ledger is computed in, and the few functions of it that Ibis has no name for."""
+"""The engine a ledger is computed in: where intermediate tables go, and what Ibis has no one name for."""
 
 import os
 import tempfile
@@ -6,6 +6,8 @@ import uuid
 from datetime import datetime
 
 import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
 
 
 def connect() -> ibis.BaseBackend:
@@ -14,6 +16,48 @@ def connect() -> ibis.BaseBackend:
     spill = os.path.join(tempfile.gettempdir(), f"clvkit-{uuid.uuid4().hex}")
     # No result depends on the order of rows in a table: without it, DuckDB writes in parallel and holds less.
     return ibis.duckdb.connect(":memory:", temp_directory=spill, preserve_insertion_order=False)
+
+
+def engine_of(expression: ir.Expr) -> str:
+    """Where an expression runs: ``duckdb``, ``postgres`` or ``pyspark``."""
+    return expression.get_backend().name
+
+
+class Scratch:
+    """Intermediate tables of one ledger, where its data lives, gone when the connection or this object is.
+
+    DuckDB keeps them in its private memory, PostgreSQL as temporary tables of the session, Spark as cached
+    data frames. Neither a table nor a view of the user's database is made or replaced.
+    """
+
+    def __init__(self, con: ibis.BaseBackend):
+        self.con = con
+        self._kept: dict[str, ir.Table] = {}
+
+    def view(self, name: str, rows: ir.Table) -> ir.Table:
+        """``rows`` under a name, so that steps built on them do not repeat the work that made them."""
+        if self.con.name == "duckdb":
+            return self.con.create_view(name, rows)
+        if self.con.name == "pyspark":
+            return self.con.create_view(f"clvkit_{uuid.uuid4().hex}_{name}", rows)
+        return rows  # PostgreSQL has no temporary view in Ibis, and plans nested selects as one
+
+    def table(self, name: str, rows: ir.Table | pa.Table) -> ir.Table:
+        """``rows`` computed once and kept until ``drop``."""
+        if self.con.name == "duckdb":
+            return self.con.create_table(name, rows)
+        # A frame belongs to no engine yet, and finds its way to the one it is joined in.
+        made = ibis.memtable(rows) if isinstance(rows, pa.Table) else rows.cache()
+        self._kept[name] = made
+        return made
+
+    def drop(self, *names: str) -> None:
+        """Give back the space of tables; names that were never made are passed over."""
+        for name in names:
+            if self.con.name == "duckdb":
+                self.con.drop_table(name, force=True)
+            elif hasattr(kept := self._kept.pop(name, None), "release"):
+                kept.release()
 
 
 @ibis.udf.scalar.builtin
@@ -26,6 +70,34 @@ def try_strptime(text: str, format: str) -> datetime:
     """The moment written in ``text``, or null where it does not follow ``format``."""
 
 
-def total(column: ibis.expr.types.IntegerColumn) -> ibis.expr.types.DecimalScalar:
-    """The exact sum of whole numbers: DuckDB sums 64-bit integers in 128 bits, and this keeps them."""
+@ibis.udf.scalar.builtin
+def convert_to(text: str, encoding: str) -> bytes:
+    """The bytes of a text (PostgreSQL)."""
+
+
+def bytewise(text: ir.StringColumn) -> ir.Value:
+    """What to sort ``text`` by, so that every engine gives the same order: that of its bytes in UTF-8.
+
+    PostgreSQL sorts text as the database's language does. The smallest text is ``text.argmin(bytewise(text))``.
+    """
+    return convert_to(text, "UTF8") if engine_of(text) == "postgres" else text
+
+
+def to_decimal(text: ir.StringColumn, precision: int, scale: int) -> ir.DecimalColumn:
+    """The number written in ``text``, rounded half away from zero; null where it is none or has no room.
+
+    PostgreSQL cannot try a cast, so that there a number with an exponent, or of just as many digits before
+    the point as there is room for, is null too.
+    """
+    wanted = f"decimal({precision}, {scale})"
+    if engine_of(text) != "postgres":
+        return text.try_cast(wanted)
+    pattern = rf"^[+-]?(0*[0-9]{{1,{precision - scale - 1}}}([.][0-9]*)?|[.][0-9]+)$"
+    return ibis.ifelse(text.re_search(pattern), text, ibis.null("string")).cast(wanted)
+
+
+def total(column: ir.IntegerColumn) -> ir.DecimalScalar:
+    """The exact sum of whole numbers: DuckDB and PostgreSQL sum 64-bit integers in more, and this keeps them."""
+    if engine_of(column) == "pyspark":  # sums in 64 bits, and wraps around where ANSI mode is off
+        return column.cast("decimal(20, 0)").sum().cast("decimal(38, 0)")
     return column.sum().cast("decimal(38, 0)")
