@@ -74,7 +74,9 @@ class Column:
     @cached_property
     def fractional(self) -> float:
         """Share of the values with something behind a decimal sign."""
-        hits = sum(n for v, n in self.counts.items() if re.search(r"[.,]\d*[1-9]\d?\D*$|[.,]\d{2}\D*$", v))
+        hits = sum(
+            n for v, n in self.counts.items() if re.search(r"[.,]\d*[1-9]\d?\D*$|[.,]\d{2}\D*$", v[:40])
+        )
         return hits / self.there if self.there else 0.0
 
     @property

@@ -382,3 +382,35 @@ class TestRefused:
     def test_a_file_that_is_not_there(self, tmp_path):
         with pytest.raises(DataError, match="matches no file"):
             propose_study(tmp_path / "none.csv")
+
+    def test_damaged_files_give_an_error_or_a_study(self, tmp_path):
+        source = table(["customer", "date", "amount"], orders(120)).encode().split(b"\n")
+        outcomes = {"study": 0, "error": 0}
+        for seed in range(30):
+            draw, lines = random.Random(seed), list(source)
+            for _ in range(draw.randrange(1, 4)):
+                at = draw.randrange(len(lines))
+                kind = draw.randrange(6)
+                if kind == 0:
+                    lines[at] = draw.randbytes(30).replace(b"\n", b"")
+                elif kind == 1:
+                    lines = lines[: at + 1]
+                elif kind == 2:
+                    lines[at] += b'"'
+                elif kind == 3:
+                    lines[at] = b"x" * 200_000  # a search that tries every start would take minutes
+                elif kind == 4:
+                    lines = [
+                        line + b";" + draw.choice([b"\xe4", b"1e400", b"=1+1", b"nan"]) for line in lines
+                    ]
+                else:
+                    lines[0] = b'=cmd|A1,"x: #\'",amount'
+            (tmp_path / "x.csv").write_bytes(b"\n".join(lines))
+            try:
+                (tmp_path / "x.yml").write_text(propose_study(tmp_path / "x.csv", base=tmp_path).yaml)
+                load_study(tmp_path / "x.yml")
+                outcomes["study"] += 1
+            except DataError as error:
+                assert error.place and error.fix
+                outcomes["error"] += 1
+        assert min(outcomes.values()) >= 5

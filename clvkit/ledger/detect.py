@@ -118,7 +118,8 @@ def encodings(path: Path) -> list[Guess]:
 
 
 def _single_byte(data: bytes) -> list[Guess]:
-    samples = list(dict.fromkeys(re.findall(rb"[A-Za-z0-9\x80-\xff]*[\x80-\xff][A-Za-z0-9\x80-\xff]*", data)))
+    runs = re.findall(rb"[A-Za-z0-9\x80-\xff]+", data)
+    samples = list(dict.fromkeys(word[:60] for word in runs if not word[:60].isascii()))
     by_reading: dict[tuple[str, ...], list[str]] = {}
     for name in SINGLE_BYTE:
         try:
