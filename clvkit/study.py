@@ -312,7 +312,14 @@ def _validated(document: Document, base: Path, source: str | None) -> Study:
         study = Study.model_validate_json(text, strict=True)  # strict: no text as number, no number as text
     except ValidationError as error:
         found = [broken_rule(Study, item, document) for item in error.errors()]
-        problems += [p for p in found if not any(p.key[:n] in known for n in range(1, len(p.key) + 1))]
+        below = {
+            key[:n] for key in known for n in range(1, len(key))
+        }  # judged as a whole once their parts are right
+        problems += [
+            p
+            for p in found
+            if p.key not in below and not any(p.key[:n] in known for n in range(1, len(p.key) + 1))
+        ]
     else:
         problems += odd_days(study, document)
     if problems:

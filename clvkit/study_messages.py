@@ -224,7 +224,8 @@ def _missing(root: type[BaseModel], key: Key) -> str:
     about = (field.description or "").split(". ")[0].rstrip(".") if field else ""
     section = model_at(root, key)
     if section is not None:
-        needed = [name for name, inner in section.model_fields.items() if inner.is_required()]
+        required = [name for name, inner in section.model_fields.items() if inner.is_required()]
+        needed = required or getattr(section, "at_least", ())
         about = f"it needs at least {listed(needed)}"
     return f"{dotted(key)} is missing: {about}"
 

@@ -1,5 +1,6 @@
 """Build a ledger: read, type, give states, add up, test."""
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -12,13 +13,15 @@ import pyarrow as pa
 
 from clvkit.errors import DataError, StudyError
 from clvkit.ledger.engine import connect, total
-from clvkit.ledger.files import fingerprint, source_files
+from clvkit.ledger.facts import Control, Facts, Money
+from clvkit.ledger.files import SourceFile, fingerprint, source_files
 from clvkit.ledger.ledger import QUARANTINE_COLUMNS, REASON_COLUMNS, Ledger
-from clvkit.ledger.quality import Facts, count, ledger_checks
-from clvkit.ledger.reasons import STATES, WORDS, hint
+from clvkit.ledger.lines import Reading, typed_rows
+from clvkit.ledger.quality import count, ledger_checks
+from clvkit.ledger.reasons import STATES, hint, meaning
 from clvkit.ledger.section import LedgerSection
-from clvkit.ledger.source import Source, read_source
-from clvkit.ledger.states import duplicates, purchases, typed_rows, with_states
+from clvkit.ledger.source import Place, Source, read_source
+from clvkit.ledger.states import duplicates, known, overlapping, purchases, with_states
 
 SAMPLE_PER_REASON = 20
 
@@ -30,16 +33,22 @@ def minor_digits(currency: str) -> int:
     ------
     StudyError : the code is not one of ISO 4217.
     """
-    from babel import Locale
     from babel.numbers import get_currency_precision
 
-    if currency not in Locale("en").currencies:
+    if not is_currency(currency):
         raise StudyError(
             f"currency must be an ISO 4217 code such as USD, EUR or JPY (got {currency!r})",
             place="currency",
             fix="use the three-letter code of the currency of the amounts",
         )
     return get_currency_precision(currency)
+
+
+def is_currency(code: str) -> bool:
+    """Whether a code is one of ISO 4217."""
+    from babel import Locale
+
+    return code in Locale("en").currencies
 
 
 def build_ledger(
@@ -60,45 +69,38 @@ def build_ledger(
     DataError : the source cannot be read as the section describes it, or no row of it is usable.
     StudyError : the currency is not one of ISO 4217.
     """
-    limit = section.extracted or today or date.today()
     digits = minor_digits(currency)
-    files = source_files(section, Path(base))
     con = connect()
-    source = read_source(con, files, section)
-    rows = typed_rows(con, source, section, limit=limit, minor_digits=digits)
-    try:
-        typed = con.create_table("typed", rows)
-    except duckdb.Error as error:
-        raise DataError(
-            f"the source could not be read to its end: {error}",
-            place=section.path,
-            fix="check that every file is complete; export damaged ones again",
-        ) from error
-    _drop(con, "lines", "joined", "absorbed")
-    copies = con.create_table("copies", duplicates(typed))
-    if section.duplicate_lines == "drop":
-        typed = _exclude(typed, copies)
-    bought = con.create_table("bought", purchases(typed, as_of, bool(section.columns.segment)))
+    readings, files, sources = _read(con, section, Path(base), currency, today or date.today())
+    lines = con.create_table("lines", _typed(con, readings, sources, section))
+    _drop(con, *(table for source in sources for table in source.scratch), *_typed_tables(readings))
+    copies = con.create_table("copies", duplicates(lines))
+    lines = _counted_once(con, lines, copies, section, len(files))
+    lines = con.create_table("valued", lines.mutate(customer=lines.account, value_minor=lines.amount_minor))
+    segmented = any(r.section.columns.segment or r.section.segment for r in readings)
+    counts = lines.filter(lines.reason.isnull() & (lines.day <= ibis.date(as_of)) & known(lines, as_of))
+    bought = con.create_table("bought", purchases(counts, segmented))
     names = con.create_table(
         "names",
         pa.table({"file_no": pa.array(range(len(files)), pa.int64()), "file": [f.name for f in files]}),
     )
-    rows = con.create_table("rows", with_states(typed, bought, names, as_of))
+    rows = con.create_table("rows", with_states(lines, bought, names, as_of))
     bought = con.create_table("purchases", bought.drop("ordinal").order_by("customer", "day"))
 
     quarantine = _quarantine_sample(rows)
-    facts = _facts(source, con.table("typed"), rows, bought, copies, quarantine, section, currency, digits)
-    _refuse_useless(facts, rows, quarantine, section, as_of, files[0].format == "csv")
-    _drop(con, "typed", "copies", "bought", "names")
-    inputs = [fingerprint(f) | {"rows": n} for f, n in zip(files, source.rows_in, strict=True)]
+    facts = _facts(readings, sources, lines, rows, bought, copies, quarantine, segmented, currency)
+    _refuse_useless(facts, rows, quarantine, readings, as_of, files)
+    _drop(con, "lines", "valued", "copies", "bought", "names")
+    counted = [n for source in sources for n in source.rows_in]
+    inputs = [fingerprint(f) | {"rows": n} for f, n in zip(files, counted, strict=True)]
     return Ledger(
         rows,
         bought,
         _totals(facts, bought),
-        _reasons(rows, digits),
+        _reasons(rows, facts),
         quarantine,
         inputs,
-        ledger_checks(facts, section, as_of=as_of, limit=limit),
+        ledger_checks(facts, section, as_of=as_of, limit=min(reading.limit for reading in readings)),
         currency,
         digits,
         as_of,
@@ -106,12 +108,71 @@ def build_ledger(
     )
 
 
-def _exclude(typed: ir.Table, copies: ir.Table) -> ir.Table:
-    marked = typed.left_join(copies.select("ordinal", copy=ibis.literal(True)), "ordinal").drop(
-        "ordinal_right"
-    )
-    reason = ibis.ifelse(marked.copy.fill_null(False), "duplicate_line", marked.reason)
-    return marked.mutate(reason=reason).drop("copy")
+def _read(
+    con: ibis.BaseBackend, section: LedgerSection, base: Path, currency: str, today: date
+) -> tuple[list[Reading], list[SourceFile], list[Source]]:
+    """Every source read into the engine, with what decides how it is typed."""
+    readings, files, sources, ordinal = [], [], [], 0
+    for number, (name, one) in enumerate(section.by_name().items()):
+        found = source_files(one, base, name if section.sources else None)
+        sources.append(read_source(con, found, one, Place(number, len(files), ordinal)))
+        files, ordinal = files + found, sources[-1].end
+        reading = Reading(name, one, section, currency, {}, one.extracted or today)
+        readings.append(replace(reading, digits=_currencies(sources[-1], reading)))
+    return readings, files, sources
+
+
+def _currencies(source: Source, reading: Reading) -> dict[str, int]:
+    """Digits of the minor unit of every ISO currency that the source's rows are in."""
+    fixed = reading.section.currency or reading.currency
+    codes = {fixed}
+    if reading.section.columns.currency:
+        texts = source.rows.currency.upper()
+        codes |= {
+            code
+            for code in source.rows.select(code=texts).distinct().to_pyarrow()["code"].to_pylist()
+            if code
+        }
+    known = {code: minor_digits(code) for code in codes if is_currency(code)}
+    return known if fixed in known else known | {fixed: minor_digits(fixed)}
+
+
+def _typed(
+    con: ibis.BaseBackend, readings: list[Reading], sources: list[Source], section: LedgerSection
+) -> ir.Table:
+    """The lines of all sources, typed."""
+    tables = []
+    for reading, source in zip(readings, sources, strict=True):
+        try:
+            tables.append(con.create_table(f"{reading.name}_typed", typed_rows(con, source, reading)))
+        except duckdb.Error as error:
+            raise DataError(
+                f"the source could not be read to its end: {error}",
+                place=reading.section.path or reading.name,
+                fix="check that every file is complete; export damaged ones again",
+            ) from error
+    return ibis.union(*tables) if len(tables) > 1 else tables[0]
+
+
+def _typed_tables(readings: list[Reading]) -> list[str]:
+    return [f"{reading.name}_typed" for reading in readings]
+
+
+def _counted_once(
+    con: ibis.BaseBackend, lines: ir.Table, copies: ir.Table, section: LedgerSection, files: int
+) -> ir.Table:
+    """Rows that an earlier file has too, and dropped copies, with the reason why they do not count."""
+    gone = []
+    if section.overlaps == "once" and files > 1:
+        gone.append(con.create_table("overlaps", overlapping(lines)))
+    if section.duplicate_lines == "drop":
+        gone.append(copies.select("ordinal", reason=ibis.literal("duplicate_line")))
+    if not gone:
+        return lines
+    marked = ibis.union(*gone) if len(gone) > 1 else gone[0]
+    marked = marked.group_by("ordinal").agg(why=marked.reason.max())
+    both = lines.left_join(marked, "ordinal").drop("ordinal_right")
+    return both.mutate(reason=ibis.coalesce(both.reason, both.why)).drop("why")
 
 
 def _quarantine_sample(rows: ir.Table) -> pd.DataFrame:
@@ -122,65 +183,89 @@ def _quarantine_sample(rows: ir.Table) -> pd.DataFrame:
 
 
 def _facts(
-    source: Source,
-    typed: ir.Table,
+    readings: list[Reading],
+    sources: list[Source],
+    lines: ir.Table,
     rows: ir.Table,
     bought: ir.Table,
     copies: ir.Table,
     quarantine: pd.DataFrame,
-    section: LedgerSection,
+    segmented: bool,
     currency: str,
-    digits: int,
 ) -> Facts:
-    states = (
-        rows.group_by("state")
-        .agg(rows=rows.count(), amount=total(rows.amount_minor), unreadable=rows.amount_minor.isnull().sum())
-        .to_pyarrow()
-        .to_pylist()
-    )
-    by_state = {s["state"]: s for s in states}
-    held = rows.filter(rows.state == "quarantined")
-    reasons = held.group_by("reason").agg(n=held.count()).to_pyarrow().to_pylist()
-    changed = (
-        typed.aggregate(
-            amount=total(typed.amount_minor),
-            rounded=(typed.rounded_by != 0).sum(),
-            rounding=typed.rounded_by.sum(),
+    states = _listed(
+        rows.group_by("currency", "state").agg(
+            rows=rows.count(),
+            amount=total(rows.amount_minor),
+            value=total(rows.value_minor),
+            unreadable=rows.amount_minor.isnull().sum(),
         )
-        .to_pyarrow()
-        .to_pylist()[0]
     )
+    came_in = _listed(lines.group_by("source", "currency").agg(amount=total(lines.amount_minor)))
+    held = rows.filter(rows.state == "quarantined")
+    reasons = _listed(held.group_by("reason").agg(n=held.count()))
+    rounded = _listed(
+        lines.aggregate(rounded=(lines.rounded_by != 0).sum(), rounding=lines.rounded_by.sum())
+    )[0]
     refunds = rows.filter((rows.state == "excluded") & (rows.reason == "amount_negative"))
-    refunded = (
-        refunds.aggregate(rows=refunds.count(), amount=total(refunds.amount_minor))
-        .to_pyarrow()
-        .to_pylist()[0]
-    )
-    whole = (
-        bought.aggregate(lines=bought.lines.sum(), amount=total(bought.amount_minor))
-        .to_pyarrow()
-        .to_pylist()[0]
-    )
+    refunded = _listed(refunds.aggregate(rows=refunds.count(), amount=total(refunds.value_minor)))[0]
+    whole = _listed(bought.aggregate(lines=bought.lines.sum(), amount=total(bought.amount_minor)))[0]
+    digits = {code: kind for reading in readings for code, kind in reading.digits.items()} | {
+        currency: minor_digits(currency)
+    }
+
+    def money(code: str) -> Money:
+        mine = {s["state"]: int(s["amount"] or 0) for s in states if s["currency"] == code}
+        return Money(
+            code,
+            digits.get(code, 2),
+            sum(int(one["amount"] or 0) for one in came_in if one["currency"] == code),
+            {state: mine.get(state, 0) for state in STATES},
+        )
+
+    codes = [currency, *sorted({s["currency"] for s in states} - {currency, None})]
     return Facts(
-        currency=currency,
-        minor_digits=digits,
-        rows_in=sum(source.rows_in),
-        rows={s: by_state[s]["rows"] if s in by_state else 0 for s in STATES},
-        amount_in=int(changed["amount"] or 0),
-        amount={s: int(by_state[s]["amount"] or 0) if s in by_state else 0 for s in STATES},
+        rows_in=sum(sum(source.rows_in) for source in sources),
+        rows={state: sum(s["rows"] for s in states if s["state"] == state) for state in STATES},
+        money=tuple(money(code) for code in codes),
         amount_unreadable=sum(s["unreadable"] for s in states),
+        kept_value=sum(int(s["value"] or 0) for s in states if s["state"] in ("used", "merged")),
         purchase_lines=int(whole["lines"] or 0),
         purchase_amount=int(whole["amount"] or 0),
+        controls=tuple(
+            _control(reading, source, came_in, digits)
+            for reading, source in zip(readings, sources, strict=True)
+        ),
         duplicate_rows=copies.count().execute(),
-        rounded_rows=int(changed["rounded"] or 0),
-        rounding=Decimal(changed["rounding"] or 0),
+        overlap_rows=rows.filter(rows.reason.isin(("overlap", "superseded"))).count().execute(),
+        rounded_rows=int(rounded["rounded"] or 0),
+        rounding=Decimal(rounded["rounding"] or 0),
         reasons={r["reason"]: r["n"] for r in reasons},
         reason_values={r: list(part["value"]) for r, part in quarantine.groupby("reason")},
-        segment_changes=_segment_changes(rows) if section.columns.segment else 0,
+        segmented=segmented,
+        segment_changes=_segment_changes(rows) if segmented else 0,
         negative_rows=int(refunded["rows"]),
         negative_minor=int(refunded["amount"] or 0),
-        notes=tuple(source.notes),
+        notes=tuple(note for source in sources for note in source.notes),
     )
+
+
+def _control(reading: Reading, source: Source, came_in: list[dict], digits: dict[str, int]) -> Control:
+    """What one source had, beside what its section declares."""
+    sums = {one["currency"]: int(one["amount"] or 0) for one in came_in if one["source"] == reading.name}
+    code = reading.section.currency or reading.currency
+    return Control(
+        reading.name,
+        sum(source.rows_in),
+        Money(code, digits[code], sums.get(code, 0), {}),
+        reading.section.control_rows,
+        reading.section.control_total,
+        len(sums) > 1,
+    )
+
+
+def _listed(table: ir.Table) -> list[dict]:
+    return table.to_pyarrow().to_pylist()
 
 
 def _segment_changes(rows: ir.Table) -> int:
@@ -190,20 +275,26 @@ def _segment_changes(rows: ir.Table) -> int:
 
 
 def _refuse_useless(
-    facts: Facts, rows: ir.Table, quarantine: pd.DataFrame, section: LedgerSection, as_of: date, csv: bool
+    facts: Facts,
+    rows: ir.Table,
+    quarantine: pd.DataFrame,
+    readings: list[Reading],
+    as_of: date,
+    files: list[SourceFile],
 ) -> None:
     if facts.rows["used"]:
         return
     if facts.rows["quarantined"] == facts.rows_in:
         worst = max(facts.reasons, key=lambda r: (facts.reasons[r], r))
         first = quarantine[quarantine["reason"] == worst].iloc[0]
-        place = "line" if csv else "row"
+        kind = next((file.format for file in files if file.name == first["file"]), "csv")
+        place = "line" if kind == "csv" else "row"
         shown = f", such as {first['value']!r}" if first["value"] else ""
         raise DataError(
             f"none of the source's rows ({facts.rows_in:,}) can be used; the most common reason "
-            f"({count(facts.reasons[worst], 'row')}): {WORDS[worst]}{shown}",
+            f"({count(facts.reasons[worst], 'row')}): {meaning(worst)}{shown}",
             place=f"{first['file']}: {place} {first['row']}",
-            fix=hint(worst, facts.reason_values[worst], section),
+            fix=hint(worst, facts.reason_values[worst], readings[0].section),
         )
     if facts.rows["later"]:
         later = rows.filter(rows.state == "later")
@@ -216,36 +307,41 @@ def _refuse_useless(
     raise DataError(
         f"none of the source's rows ({facts.rows_in:,}) is a purchase: excluded by policy "
         f"{facts.rows['excluded']:,}, in quarantine {facts.rows['quarantined']:,}",
-        place=section.path,
+        place=readings[0].section.path or readings[0].name,
         fix="look at ledger.zero_amounts, ledger.negative_amounts and ledger.columns.amount",
     )
 
 
 def _totals(facts: Facts, bought: ir.Table) -> dict:
-    # One division of two integers is the nearest number there is to the exact decimal.
-    unit = 10**facts.minor_digits
     return {
         "customers": bought.customer.nunique().execute(),
         "rows": {"in": facts.rows_in} | facts.rows,
+        # One division of two integers is the nearest number there is to the exact decimal.
         "amount": {
-            facts.currency: {"in": facts.amount_in / unit} | {s: a / unit for s, a in facts.amount.items()}
+            one.currency: {
+                state: minor / 10**one.digits for state, minor in ({"in": one.came_in} | one.by_state).items()
+            }
+            for one in facts.money
         },
         "amount_unreadable": facts.amount_unreadable,
     }
 
 
-def _reasons(rows: ir.Table, digits: int) -> pd.DataFrame:
-    grouped = rows.group_by("state", "reason").agg(rows=rows.count(), amount=total(rows.amount_minor))
-    found = grouped.to_pyarrow().to_pylist()
-    found.sort(key=lambda g: (STATES.index(g["state"]), -g["rows"], g["reason"] or ""))
+def _reasons(rows: ir.Table, facts: Facts) -> pd.DataFrame:
+    digits = {one.currency: one.digits for one in facts.money}
+    found = _listed(
+        rows.group_by("state", "reason", "currency").agg(rows=rows.count(), amount=total(rows.amount_minor))
+    )
+    found.sort(key=lambda g: (STATES.index(g["state"]), -g["rows"], g["reason"] or "", g["currency"] or ""))
     return pd.DataFrame(
         [
             {
                 "state": g["state"],
                 "reason": g["reason"] or "",
-                "meaning": WORDS[g["reason"] or ""],
+                "meaning": meaning(g["reason"] or ""),
+                "currency": g["currency"],
                 "rows": g["rows"],
-                "amount": int(g["amount"] or 0) / 10**digits,
+                "amount": int(g["amount"] or 0) / 10 ** digits.get(g["currency"], 2),
             }
             for g in found
         ],

@@ -1,7 +1,7 @@
 """Where in a file the columns are that the study names."""
 
 from clvkit.errors import DataError
-from clvkit.ledger.section import LedgerSection
+from clvkit.ledger.section import SourceSection
 from clvkit.rules import did_you_mean
 
 
@@ -10,7 +10,7 @@ def names_in_order(count: int) -> list[str]:
     return [str(i + 1) for i in range(count)]
 
 
-def find_columns(names: list[str], section: LedgerSection, file: str) -> dict[str, int]:
+def find_columns(names: list[str], section: SourceSection, file: str) -> dict[str, int]:
     """Position of each column the study names, by its role (``customer``, ``date``, ...).
 
     Raises
@@ -18,6 +18,8 @@ def find_columns(names: list[str], section: LedgerSection, file: str) -> dict[st
     DataError : a column is missing or stands twice; names the nearest column there is.
     """
     wanted = {role: name for role, name in section.columns if name is not None}
+    if section.columns.price is not None:  # the amount is price times quantity
+        wanted.pop("amount")
     for role, name in wanted.items():
         if names.count(name) > 1:
             raise DataError(
@@ -30,7 +32,7 @@ def find_columns(names: list[str], section: LedgerSection, file: str) -> dict[st
     return {role: names.index(name) for role, name in wanted.items()}
 
 
-def _missing(name: str, role: str, names: list[str], section: LedgerSection, file: str) -> DataError:
+def _missing(name: str, role: str, names: list[str], section: SourceSection, file: str) -> DataError:
     message = f"ledger.columns.{role} names {name!r}, which {file} does not have"
     if not section.header:
         return DataError(
@@ -57,5 +59,5 @@ def _missing(name: str, role: str, names: list[str], section: LedgerSection, fil
     )
 
 
-def _header_of(file: str, section: LedgerSection) -> str:
+def _header_of(file: str, section: SourceSection) -> str:
     return f"{file}: header" if section.header else file

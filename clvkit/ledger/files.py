@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clvkit.errors import DataError
-from clvkit.ledger.section import LedgerSection
+from clvkit.ledger.section import LedgerSection, SourceSection
 
 ENDINGS = {
     "csv": (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz"),
@@ -24,18 +24,20 @@ class SourceFile:
     format: str
 
 
-def source_files(section: LedgerSection, base: Path) -> list[SourceFile]:
+def source_files(section: SourceSection, base: Path, name: str | None = None) -> list[SourceFile]:
     """The files that ``section.path`` means, sorted by name.
 
     Parameters
     ----------
-    section : the study's ledger section.
+    section : the section of one source.
     base : folder of the study file, from which a relative path counts.
+    name : of the source where there are several, for messages.
 
     Raises
     ------
     DataError : nothing matches, or the format cannot be told from the names.
     """
+    key = f"ledger.sources.{name}.path" if name else "ledger.path"
     written = Path(section.path).expanduser()
     target = Path(base) / written
     if target.is_file():
@@ -49,15 +51,15 @@ def source_files(section: LedgerSection, base: Path) -> list[SourceFile]:
         found = [p for p in matches if p.is_file()]
     if not found:
         raise DataError(
-            f"ledger.path matches no file (got {section.path!r})",
+            f"{key} matches no file (got {section.path!r})",
             place=_nearest_folder(target, section.path),
-            fix="correct ledger.path; it counts from the folder of the study file",
+            fix=f"correct {key}; it counts from the folder of the study file",
         )
     found.sort(key=lambda p: p.as_posix())
     formats = {_format(p, section) for p in found}
     if len(formats) > 1:
         raise DataError(
-            f"ledger.path matches CSV and Parquet files together ({len(found)} files)",
+            f"{key} matches CSV and Parquet files together ({len(found)} files)",
             place=section.path,
             fix="set ledger.format to csv or parquet, or narrow ledger.path",
         )
@@ -71,7 +73,11 @@ def inputs(section: LedgerSection, base: Path) -> list[dict]:
     Returns a list of ``{"file": str, "sha256": str, "bytes": int}`` in file order. This is what an
     artifact made from the ledger is keyed by.
     """
-    return [fingerprint(file) for file in source_files(section, base)]
+    return [
+        fingerprint(file)
+        for name, one in section.by_name().items()
+        for file in source_files(one, base, name if section.sources else None)
+    ]
 
 
 def fingerprint(file: SourceFile) -> dict:
@@ -93,7 +99,7 @@ def unreadable(file: SourceFile, error: OSError) -> DataError:
     )
 
 
-def _format(path: Path, section: LedgerSection) -> str:
+def _format(path: Path, section: SourceSection) -> str:
     if section.format != "auto":
         return section.format
     for kind, endings in ENDINGS.items():

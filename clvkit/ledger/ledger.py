@@ -13,7 +13,7 @@ from clvkit.checks import Check
 from clvkit.errors import DataError
 from clvkit.ledger.engine import connect
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,14 @@ class Ledger:
     Attributes
     ----------
     rows : one line per source row: ``row`` (line number in a CSV file, row number in a Parquet file, from 1),
-        ``file``, ``customer``, ``day``, ``amount_minor`` (int64, null where unreadable), ``segment``,
-        ``state`` (``used``, ``merged``, ``later``, ``excluded``, ``quarantined``), ``reason`` (null for used
+        ``file``, ``source``, ``customer``, ``day``, ``currency``, ``amount_minor`` (int64, null where unreadable),
+        ``value_minor`` (the same in the study's currency), ``segment``, ``state`` (``used``, ``merged``, ``later``, ``excluded``, ``quarantined``), ``reason`` (null for used
         rows) and ``value`` (the text that broke the rule, quarantined rows only).
     purchases : one line per customer and day up to the as-of date: ``customer, day, amount_minor, lines,
         segment``; sorted by customer and day.
     totals : the ``ledger`` object of ``results.json``: customers, rows by state, amounts in major units by
         currency and state, and the number of rows with an unreadable amount.
-    reasons : ``state, reason, meaning, rows, amount`` (major units).
+    reasons : ``state, reason, meaning, currency, rows, amount`` (major units).
     quarantine : a sample, at most 20 per reason: ``file, row, reason, value``. Personal data.
     inputs : ``file, sha256, bytes, rows`` of each file.
     checks : what was tested, with words.
@@ -111,7 +111,7 @@ class Ledger:
         )
 
 
-REASON_COLUMNS = ("state", "reason", "meaning", "rows", "amount")
+REASON_COLUMNS = ("state", "reason", "meaning", "currency", "rows", "amount")
 QUARANTINE_COLUMNS = ("file", "row", "reason", "value")
 
 

@@ -1,11 +1,11 @@
 """The ledger's checks: does it tie to its source, and how much of the source could not be used."""
 
-from dataclasses import dataclass
 from datetime import date
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP
 
 from clvkit.checks import Check
-from clvkit.ledger.reasons import STATES, WORDS, hint
+from clvkit.ledger.facts import Control, Facts
+from clvkit.ledger.reasons import STATES, hint, meaning
 from clvkit.ledger.section import LedgerSection
 from clvkit.numbers import percent
 
@@ -15,51 +15,20 @@ CHAPTER = "01_ledger"
 MOST_NEGATIVE = 0.01  # refunds left out above this share of the money modelled are put up for review
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What was counted while a ledger was built; amounts in minor units of ``currency``."""
-
-    currency: str
-    minor_digits: int
-    rows_in: int  # counted while reading, outside the engine
-    rows: dict[str, int]  # by state, counted by the engine
-    amount_in: int  # sum over all rows with a readable amount, before states were given
-    amount: dict[str, int]  # by state
-    amount_unreadable: int
-    purchase_lines: int  # rows that the purchases say they were made of
-    purchase_amount: int
-    duplicate_rows: int
-    rounded_rows: int
-    rounding: Decimal  # what rounding to minor units added to the total, in major units
-    reasons: dict[str, int]  # quarantined rows by reason
-    reason_values: dict[str, list]  # some texts that broke each rule
-    segment_changes: int
-    negative_rows: int = 0  # excluded by ledger.negative_amounts
-    negative_minor: int = 0
-    notes: tuple[str, ...] = ()
-
-    def money(self, minor: int) -> str:
-        """An amount for a sentence: ``USD 1,234.56``."""
-        sign, minor = "-" if minor < 0 else "", abs(minor)
-        whole, rest = divmod(minor, 10**self.minor_digits)
-        return f"{self.currency} {sign}{whole:,}" + (
-            f".{rest:0{self.minor_digits}d}" if self.minor_digits else ""
-        )
-
-
 def ledger_checks(facts: Facts, section: LedgerSection, *, as_of: date, limit: date) -> list[Check]:
     """All checks of a ledger, in the order a reader meets them."""
     checks = [
         _rows_balance(facts),
-        _money_balances(facts),
-        *_controls(facts, section),
+        *(_money_balances(facts, money.currency) for money in facts.money),
+        *_controls(facts),
         _as_of(as_of, limit, section),
         _quarantine(facts, section),
         _duplicates(facts, section),
+        *_overlaps(facts, section),
         *_negative(facts),
         _rounding(facts),
     ]
-    if section.columns.segment:
+    if facts.segmented:
         checks.append(_segments(facts))
     checks += [_check("ledger.note", "How the source was read", "info", note + ".") for note in facts.notes]
     return checks
@@ -86,68 +55,47 @@ def _rows_balance(f: Facts) -> Check:
     )
 
 
-def _money_balances(f: Facts) -> Check:
-    by_state, kept = sum(f.amount.values()), f.amount["used"] + f.amount["merged"]
-    gap = abs(f.amount_in - by_state) + abs(kept - f.purchase_amount)
-    lines_agree = f.purchase_lines == f.rows["used"] + f.rows["merged"]
-    good = not gap and lines_agree
-    unread = (
-        f"; the amount of {count(f.amount_unreadable, 'row')} could not be read"
-        if f.amount_unreadable
-        else ""
+def _money_balances(f: Facts, currency: str) -> Check:
+    """One currency: what came in is what the states hold; for the study's own, what is kept is what purchases hold."""
+    money = next(one for one in f.money if one.currency == currency)
+    own, by_state = money is f.own, sum(money.by_state.values())
+    gap = abs(money.came_in - by_state) + (abs(f.kept_value - f.purchase_amount) if own else 0)
+    good = not gap and (not own or f.purchase_lines == f.rows["used"] + f.rows["merged"])
+    message = (
+        f"Readable amounts add up to {money.words(money.came_in)} in the source and to {money.words(by_state)} "
+        "over the five states"
     )
+    if own:
+        converted = ", other currencies converted" if len(f.money) > 1 else ""
+        message += (
+            f"; purchases hold {money.words(f.purchase_amount)} of {money.words(f.kept_value)} used and "
+            f"merged{converted}"
+        )
+        if f.amount_unreadable:
+            message += f"; the amount of {count(f.amount_unreadable, 'row')} could not be read"
     return _check(
-        "ledger.money_balances",
-        "Every amount is accounted for",
+        "ledger.money_balances" if own else f"ledger.money_balances.{currency}",
+        "Every amount is accounted for" + (f", in {currency}" if len(f.money) > 1 else ""),
         "pass" if good else "fail",
-        f"Readable amounts add up to {f.money(f.amount_in)} in the source and to {f.money(by_state)} "
-        f"over the five states; purchases hold {f.money(f.purchase_amount)} of {f.money(kept)} "
-        f"used and merged{unread}.",
-        value=gap / 10**f.minor_digits,
+        message + ".",
+        value=gap / 10**money.digits,
         threshold=0,
-        unit=f.currency,
+        unit=money.currency,
         severity="stop",
         recommendation="" if good else "Do not use the figures; money was lost or doubled on the way.",
     )
 
 
-def _controls(f: Facts, section: LedgerSection) -> list[Check]:
+def _controls(f: Facts) -> list[Check]:
+    """Each source against the rows and the total that the study declares for it."""
+    single = len(f.controls) == 1
     checks = []
-    if section.control_total is not None:
-        declared = int((section.control_total * 10**f.minor_digits).to_integral_value(ROUND_HALF_UP))
-        gap = f.amount_in - declared
-        words = (
-            "which agrees with" if not gap else f"{f.money(abs(gap))} {'more' if gap > 0 else 'less'} than"
-        )
-        checks.append(
-            _check(
-                "ledger.control_total",
-                "The source adds up to the declared total",
-                "fail" if gap else "pass",
-                f"The source adds up to {f.money(f.amount_in)}, {words} the declared {f.money(declared)}.",
-                value=f.amount_in / 10**f.minor_digits,
-                threshold=declared / 10**f.minor_digits,
-                unit=f.currency,
-                severity="stop",
-                recommendation=_control_advice(f) if gap else "",
-            )
-        )
-    if section.control_rows is not None:
-        gap = f.rows_in - section.control_rows
-        words = "as declared" if not gap else f"{abs(gap):,} {'more' if gap > 0 else 'fewer'} than declared"
-        checks.append(
-            _check(
-                "ledger.control_rows",
-                "The source has the declared number of rows",
-                "fail" if gap else "pass",
-                f"The source has {count(f.rows_in, 'row')}, {words} ({section.control_rows:,}).",
-                value=f.rows_in,
-                threshold=section.control_rows,
-                unit="rows",
-                severity="stop",
-                recommendation="Ask for the extract again, or correct ledger.control_rows." if gap else "",
-            )
-        )
+    for control in f.controls:
+        ending, of = ("", "The source") if single else (f".{control.source}", f"The source {control.source}")
+        if control.declared_total is not None:
+            checks.append(_control_total(f, control, ending, of))
+        if control.declared_rows is not None:
+            checks.append(_control_rows(control, ending, of))
     if not checks:
         checks.append(
             _check(
@@ -160,6 +108,43 @@ def _controls(f: Facts, section: LedgerSection) -> list[Check]:
             )
         )
     return checks
+
+
+def _control_total(f: Facts, control: Control, ending: str, of: str) -> Check:
+    money = control.money
+    declared = int((control.declared_total * 10**money.digits).to_integral_value(ROUND_HALF_UP))
+    gap = money.came_in - declared
+    words = (
+        "which agrees with" if not gap else f"{money.words(abs(gap))} {'more' if gap > 0 else 'less'} than"
+    )
+    alone = f" in {money.currency}" if control.several_currencies else ""
+    return _check(
+        f"ledger.control_total{ending}",
+        f"{of} adds up to the declared total",
+        "fail" if gap else "pass",
+        f"{of} adds up to {money.words(money.came_in)}{alone}, {words} the declared {money.words(declared)}.",
+        value=money.came_in / 10**money.digits,
+        threshold=declared / 10**money.digits,
+        unit=money.currency,
+        severity="stop",
+        recommendation=_control_advice(f) if gap else "",
+    )
+
+
+def _control_rows(control: Control, ending: str, of: str) -> Check:
+    gap = control.rows - control.declared_rows
+    words = "as declared" if not gap else f"{abs(gap):,} {'more' if gap > 0 else 'fewer'} than declared"
+    return _check(
+        f"ledger.control_rows{ending}",
+        f"{of} has the declared number of rows",
+        "fail" if gap else "pass",
+        f"{of} has {count(control.rows, 'row')}, {words} ({control.declared_rows:,}).",
+        value=control.rows,
+        threshold=control.declared_rows,
+        unit="rows",
+        severity="stop",
+        recommendation="Ask for the extract again, or correct ledger.control_rows." if gap else "",
+    )
 
 
 def _control_advice(f: Facts) -> str:
@@ -212,7 +197,7 @@ def _quarantine(f: Facts, section: LedgerSection) -> Check:
         message = f"None of {count(f.rows_in, 'row')} had to be put into quarantine."
     else:
         why = "; ".join(
-            f"{n:,}: {WORDS[r]}" for r, n in sorted(f.reasons.items(), key=lambda i: (-i[1], i[0]))
+            f"{n:,}: {meaning(r)}" for r, n in sorted(f.reasons.items(), key=lambda i: (-i[1], i[0]))
         )
         message = f"{held:,} of {count(f.rows_in, 'row')} ({percent(share, 2)}) {'is' if held == 1 else 'are'} in quarantine ({why})."
     worst = max(f.reasons, key=lambda r: (f.reasons[r], r), default="")
@@ -256,10 +241,29 @@ def _duplicates(f: Facts, section: LedgerSection) -> Check:
     )
 
 
+def _overlaps(f: Facts, section: LedgerSection) -> list[Check]:
+    """Rows that two files have: extracts that overlap, or a file that was loaded twice."""
+    if not f.overlap_rows:
+        return []
+    return [
+        _check(
+            "ledger.overlaps",
+            "Rows that several files have",
+            "review",
+            f"{count(f.overlap_rows, 'row')} {'is' if f.overlap_rows == 1 else 'are'} in more than one file and "
+            f"{'counts' if f.overlap_rows == 1 else 'count'} once.",
+            value=f.overlap_rows,
+            unit="rows",
+            recommendation="Look whether a file was loaded twice or extracts overlap; ledger.overlaps: keep counts "
+            "all of them.",
+        )
+    ]
+
+
 def _negative(f: Facts) -> list[Check]:
     """Refunds that policy leaves out make the value too high: say by how much, where it matters."""
     rows, minor = f.negative_rows, -f.negative_minor
-    received = f.amount["used"] + f.amount["merged"]
+    received = f.kept_value
     if not rows or received <= 0:
         return []
     share = minor / received
@@ -268,7 +272,7 @@ def _negative(f: Facts) -> list[Check]:
             "ledger.negative",
             "Refunds left out",
             "review" if share > MOST_NEGATIVE else "info",
-            f"{count(rows, 'row')} with a negative amount, {f.money(minor)} in all, {'is' if rows == 1 else 'are'} "
+            f"{count(rows, 'row')} with a negative amount, {f.own.words(minor)} in all, {'is' if rows == 1 else 'are'} "
             f"left out by ledger.negative_amounts: {share:.1%} of the money that is modelled.",
             value=share,
             threshold=MOST_NEGATIVE,
@@ -283,12 +287,12 @@ def _negative(f: Facts) -> list[Check]:
 
 def _rounding(f: Facts) -> Check:
     if not f.rounded_rows:
-        message = f"No amount has more decimals than {f.currency} has ({f.minor_digits})."
+        message = f"No amount has more decimals than {f.own.currency} has ({f.own.digits})."
     else:
         message = (
-            f"{count(f.rounded_rows, 'amount')} had more decimals than {f.currency} has ({f.minor_digits}) "
+            f"{count(f.rounded_rows, 'amount')} had more decimals than {f.own.currency} has ({f.own.digits}) "
             f"and {'was' if f.rounded_rows == 1 else 'were'} rounded half up, which changed the total by "
-            f"{f.currency} {f.rounding.normalize():+,f}."
+            f"{f.own.currency} {f.rounding.normalize():+,f}."
         )
     return _check(
         "ledger.rounding",
@@ -296,7 +300,7 @@ def _rounding(f: Facts) -> Check:
         "info",
         message,
         value=float(f.rounding),
-        unit=f.currency,
+        unit=f.own.currency,
     )
 
 

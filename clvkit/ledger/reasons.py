@@ -3,7 +3,7 @@
 from collections import Counter
 from datetime import datetime
 
-from clvkit.ledger.section import LedgerSection
+from clvkit.ledger.section import SourceSection
 
 STATES = ("used", "merged", "later", "excluded", "quarantined")
 
@@ -23,7 +23,26 @@ WORDS = {
     "amount_missing": "no amount",
     "amount_unreadable": "the amount is not a number",
     "amount_out_of_range": "the amount is too large to be one",
+    "currency_unknown": "the currency is not a code of ISO 4217",
+    "known_after_as_of": "not yet known to its source on the as-of date",
+    "overlap": "an earlier file has the same row; it counts once",
+    "superseded": "a later file says something else of the same line; the later one counts",
+    "guest": "no customer: a guest, who is reported and not modelled",
+    "refund": "a refund, taken off the order that it belongs to",
+    "refund_unmatched": "a refund that no earlier purchase of the customer explains",
+    "returned_in_full": "a purchase that was returned whole, and its refund",
 }
+_POLICIES = {
+    "customer": "an account that the study leaves out",
+    "product": "no sale, by the study's list of product codes",
+}
+
+
+def meaning(reason: str) -> str:
+    """A reason in words; ``product:postage`` is one that a study names."""
+    kind, _, name = reason.partition(":")
+    return f"{_POLICIES[kind]}: {name}" if name else WORDS[reason]
+
 
 _DATE_FORMATS = (
     "%Y-%m-%d",
@@ -48,7 +67,7 @@ _DATE_FORMATS = (
 )
 
 
-def hint(reason: str, values: list[str | None], section: LedgerSection) -> str:
+def hint(reason: str, values: list[str | None], section: SourceSection) -> str:
     """What to try when rows break the rule ``reason``; ``values`` are texts that broke it."""
     texts = [v for v in values if v]
     if reason == "date_unreadable" and (form := _format_of(texts)):

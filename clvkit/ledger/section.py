@@ -3,7 +3,7 @@
 import re
 from datetime import date
 from decimal import Decimal
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
@@ -28,14 +28,43 @@ class LedgerColumns(Section):
     segment: str | None = Field(
         None, description="Column with the customer's segment; the segment of the first purchase counts."
     )
-
-
-class LedgerSection(Section):
-    """Where the rows are, how they are read, and which are left out by policy."""
-
-    path: str = Field(
-        description="File, folder or glob with CSV or Parquet files, relative to the study file."
+    order: str | None = Field(
+        None, description="Column with the order or receipt that the row belongs to, or that a refund is of."
     )
+    product: str | None = Field(None, description="Column with the product of the row.")
+    category: str | None = Field(None, description="Column with the product's category.")
+    quantity: str | None = Field(None, description="Column with the number of pieces.")
+    price: str | None = Field(
+        None, description="Column with the price of a piece; times `quantity` it is the amount of a row."
+    )
+    currency: str | None = Field(None, description="Column with the ISO 4217 code of the row's amounts.")
+    discount: str | None = Field(
+        None, description="Column with what was taken off the row's price; amounts are after it."
+    )
+    tax: str | None = Field(None, description="Column with the tax on the row.")
+    shipping: str | None = Field(None, description="Column with what was charged for delivery.")
+    loaded: str | None = Field(
+        None, description="Column with the day or moment at which the row became known to the source."
+    )
+
+
+class SourceSection(Section):
+    """Where the rows of one source are, and how they are read."""
+
+    holds: Literal["orders", "refunds"] = Field(
+        "orders",
+        description="orders: purchases, negative amounts among them are refunds; refunds: every amount is paid back.",
+    )
+    path: str | None = Field(
+        None, description="File, folder or glob with CSV or Parquet files, relative to the study file."
+    )
+    database: str | None = Field(
+        None,
+        description="Instead of path: duckdb:FILE, sqlite:FILE, spark, or env:NAME, the environment variable that "
+        "holds the address of a PostgreSQL database.",
+    )
+    relation: str | None = Field(None, description="With database: the table or view, such as sales.orders.")
+    query: str | None = Field(None, description="With database: a query instead of a relation.")
     format: Literal["auto", "csv", "parquet"] = Field(
         "auto", description="Format of the files; auto goes by the ending of the name."
     )
@@ -48,9 +77,35 @@ class LedgerSection(Section):
     )
     columns: LedgerColumns = Field(LedgerColumns(), description="Names of the columns in the source.")
     date_format: str = Field("%Y-%m-%d", description="How dates are written, in strptime's letters.")
-    earliest: date = Field(
-        date(1980, 1, 1),
-        description="First day a purchase can have; earlier dates (1900-01-00, epoch zero) are quarantined.",
+    timezone: str | None = Field(
+        None,
+        description="IANA zone whose calendar days count, such as Europe/Berlin: moments in the source are UTC and "
+        "are turned into days there. None: the day that is written counts.",
+    )
+    day_starts: str = Field(
+        "00:00", description="With timezone: local time at which a business day begins, as HH:MM."
+    )
+    currency: str | None = Field(
+        None,
+        description="ISO 4217 code of all amounts of the source; None: the column, else the study's currency.",
+    )
+    amount_unit: Literal["major", "minor"] = Field(
+        "major", description="Whether amounts are in units of the currency or in its minor units (cents)."
+    )
+    amount_holds: tuple[Literal["tax", "shipping"], ...] = Field(
+        (), description="What the amounts of the source have in them besides the goods: tax, shipping."
+    )
+    tax_rate: Decimal | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="Tax in the amounts where no column has it, as a share of the net amount.",
+    )
+    segment: str | None = Field(None, description="Segment of all rows of the source, instead of a column.")
+    id_space: str | None = Field(
+        None,
+        description="Name shared by sources whose line ids mean the same lines, such as a till and its predecessor; "
+        "None: the source's own.",
     )
     extracted: date | None = Field(
         None, description="Day the extract was made; later dates are quarantined; today if not given."
@@ -58,18 +113,6 @@ class LedgerSection(Section):
     missing_words: tuple[str, ...] = Field(
         ("NULL", "null", "None", "NaN", "nan", "NA", "N/A"),
         description="Words that stand for a missing value, besides an empty field.",
-    )
-    duplicate_lines: Literal["keep", "drop"] = Field(
-        "keep", description="What becomes of the second and later copies of a row: used, or excluded."
-    )
-    zero_amounts: Literal["keep", "exclude", "quarantine"] = Field(
-        "keep", description="What becomes of rows with an amount of zero."
-    )
-    negative_amounts: Literal["exclude", "quarantine"] = Field(
-        "exclude", description="What becomes of rows with a negative amount (refunds, corrections)."
-    )
-    max_quarantined_share: float = Field(
-        0.05, ge=0, le=1, description="Largest share of rows in quarantine with which a run still passes."
     )
     control_total: Decimal | None = Field(
         None, description="Sum of all readable amounts that the source must have, in currency units."
@@ -107,7 +150,102 @@ class LedgerSection(Section):
         return value
 
     @model_validator(mode="after")
-    def _signs_differ(self) -> "LedgerSection":
+    def _signs_differ(self) -> "SourceSection":
         if self.thousands == self.decimal:
             raise ValueError(f"thousands and decimal must differ (both are {self.decimal!r})")
         return self
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str | None) -> str | None:
+        from zoneinfo import available_timezones
+
+        if value is not None and value not in available_timezones():
+            rule = "must be an IANA time zone, such as Europe/Berlin"
+            raise RuleBroken(rule, did_you_mean(value, sorted(available_timezones())))
+        return value
+
+    @field_validator("day_starts")
+    @classmethod
+    def _time_of_day(cls, value: str) -> str:
+        if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", value):
+            raise RuleBroken(
+                "must be a time of day written HH:MM", "a business day that begins at four is 04:00"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "SourceSection":
+        if self.database is None and (self.relation or self.query):
+            raise ValueError("relation and query belong to a database; name it in database")
+        if self.database is not None and (self.path or bool(self.relation) == bool(self.query)):
+            raise ValueError("with a database, give either relation or query, and no path")
+        return self
+
+
+class LedgerSection(SourceSection):
+    """Where the rows are, how they are read, and which are left out by policy.
+
+    One source is described right here; several stand in ``sources``, by name.
+    """
+
+    at_least: ClassVar[tuple[str, ...]] = ("path",)  # what a message asks for where the section is missing
+
+    sources: dict[str, SourceSection] = Field(
+        default_factory=dict,
+        description="Several sources by name, instead of one described in the section itself.",
+    )
+    earliest: date = Field(
+        date(1980, 1, 1),
+        description="First day a purchase can have; earlier dates (1900-01-00, epoch zero) are quarantined.",
+    )
+    duplicate_lines: Literal["keep", "drop"] = Field(
+        "keep",
+        description="What becomes of the second and later copies of a row in a file: used, or excluded.",
+    )
+    overlaps: Literal["once", "keep"] = Field(
+        "once",
+        description="What becomes of rows that an earlier file has too (overlapping extracts, a file loaded twice): "
+        "counted once, or kept. With line ids, the row of the last file counts.",
+    )
+    zero_amounts: Literal["keep", "exclude", "quarantine"] = Field(
+        "keep", description="What becomes of rows with an amount of zero."
+    )
+    negative_amounts: Literal["net", "exclude", "quarantine"] = Field(
+        "exclude",
+        description="What becomes of rows with a negative amount: net takes refunds off the orders they belong to.",
+    )
+    guests: Literal["quarantine", "exclude"] = Field(
+        "quarantine",
+        description="What becomes of rows without a customer: guests are reported, never modelled as one person.",
+    )
+    tax: Literal["exclude", "include"] = Field("exclude", description="Whether tax counts in amounts.")
+    shipping: Literal["exclude", "include"] = Field(
+        "exclude", description="Whether what customers pay for delivery counts in amounts."
+    )
+    not_sales: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="Product codes that are no sale, by reason: {postage: [POST, DOT], fees: [BANK CHARGES]}; "
+        "a * stands for any text.",
+    )
+    excluded_customers: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="Customers that are left out, by reason: {test: [T-1, T-2], staff: ['S-*']}; * is any text.",
+    )
+    max_quarantined_share: float = Field(
+        0.05, ge=0, le=1, description="Largest share of rows in quarantine with which a run still passes."
+    )
+
+    @model_validator(mode="after")
+    def _one_or_several(self) -> "LedgerSection":
+        one = self.path is not None or self.database is not None
+        if one == bool(self.sources):
+            raise ValueError("it needs at least path (one source) or sources (several), and not both")
+        for name, source in self.sources.items():
+            if source.path is None and source.database is None:
+                raise ValueError(f"sources.{name} needs path or database")
+        return self
+
+    def by_name(self) -> dict[str, SourceSection]:
+        """Every source by its name; a single one is called orders."""
+        return dict(self.sources) or {"orders": self}

@@ -1,11 +1,11 @@
 """Source files as one table of rows, every column still text: nothing is interpreted here.
 
-Both readers end in the same shape, one line per source row:
+All readers end in the same shape, one line per source row:
 
 ``ordinal`` (int64, place of the row over all files), ``file_no`` (int64), ``row`` (int64, line number in a
-CSV file, row number in a Parquet file, from 1), ``parsed`` (bool), ``customer``, ``date``, ``amount``,
-``line_id``, ``segment`` (text, null where missing), ``typed_day`` (date, only where the source has dates as
-dates), ``record`` (the whole row as text).
+CSV file, row number in a Parquet file or a table, from 1), ``parsed`` (bool), a text for each of `ROLES` (null
+where missing), ``typed_day`` and ``typed_loaded`` (date, only where the source has dates as dates), ``record``
+(the whole row as text).
 """
 
 import csv
@@ -18,12 +18,13 @@ import pyarrow as pa
 from clvkit.errors import DataError
 from clvkit.ledger.columns import find_columns, names_in_order
 from clvkit.ledger.files import SourceFile
-from clvkit.ledger.section import LedgerSection
+from clvkit.ledger.section import LedgerColumns, SourceSection
 from clvkit.ledger.split import fields, is_record, is_simple, mend, unquote
 from clvkit.ledger.text import line_batches
+from clvkit.ledger.values import typed_day
 
 LINES_LOOKED_AT = 1000
-ROLES = ("customer", "date", "amount", "line_id", "segment")
+ROLES = tuple(LedgerColumns.model_fields)
 
 
 @dataclass
@@ -31,20 +32,33 @@ class Source:
     """Rows of all files as an expression, with what was counted while reading them.
 
     ``rows_in`` is counted outside the engine (lines of text, Parquet's own row counts), so that comparing
-    it with the engine's counts is a test. ``numeric_amount`` says that amounts were numbers in the source,
+    it with the engine's counts is a test. ``numeric`` says that amounts were numbers in the source,
     written out with a point whatever the study's decimal sign.
     """
 
     rows: ir.Table
     rows_in: list[int]
-    numeric_amount: bool = False
+    end: int  # the ordinal that the next source goes on from
+    scratch: list[str] = field(default_factory=list)  # tables of the engine to drop once the rows are typed
+    numeric: bool = False
     notes: list[str] = field(default_factory=list)
 
 
-def read_source(con: ibis.BaseBackend, files: list[SourceFile], section: LedgerSection) -> Source:
+@dataclass(frozen=True)
+class Place:
+    """Where the rows of a source come in the whole ledger: the source's number, its first file and first row."""
+
+    source: int = 0
+    file: int = 0
+    ordinal: int = 0
+
+
+def read_source(
+    con: ibis.BaseBackend, files: list[SourceFile], section: SourceSection, place: Place = Place()
+) -> Source:
     """Read ``files`` into the engine; see the module's text for the shape of the rows."""
     read = {"csv": read_csv, "parquet": read_parquet}[files[0].format]
-    source = read(con, files, section)
+    source = read(con, files, section, place)
     if not sum(source.rows_in):
         names = ", ".join(f.name for f in files[:3])
         what = "a header and no rows" if section.header and files[0].format == "csv" else "no rows"
@@ -56,37 +70,39 @@ def read_source(con: ibis.BaseBackend, files: list[SourceFile], section: LedgerS
     return source
 
 
-def read_csv(con: ibis.BaseBackend, files: list[SourceFile], section: LedgerSection) -> Source:
+def read_csv(con: ibis.BaseBackend, files: list[SourceFile], section: SourceSection, place: Place) -> Source:
     """CSV files: lines streamed in, columns split by the engine."""
-    con.raw_sql("CREATE TABLE lines (ordinal BIGINT, file_no BIGINT, row BIGINT, line VARCHAR)")
-    widths, found, counts, base = [], [], [], 0
-    for number, file in enumerate(files):
-        width, columns, count, last_row = _load_lines(con, file, number, base, section)
+    tables = {name: f"{name}{place.source}" for name in ("lines", "joined", "absorbed")}
+    con.raw_sql(f"CREATE TABLE {tables['lines']} (ordinal BIGINT, file_no BIGINT, row BIGINT, line VARCHAR)")
+    widths, found, counts, base = [], [], [], place.ordinal
+    for number, file in enumerate(files, start=place.file):
+        width, columns, count, last_row = _load_lines(con, tables["lines"], file, number, base, section)
         widths.append(width)
         found.append(columns)
         counts.append(count)
         base += last_row
-    lines = con.table("lines")
-    joined, absorbed = mend(lines, section.delimiter, widths)
+    lines = con.table(tables["lines"])
+    joined, absorbed = mend(lines, section.delimiter, dict(enumerate(widths, start=place.file)))
     if len(joined):
         for gone in absorbed["file_no"].to_pylist():
-            counts[gone] -= 1
-        whole = con.create_table("joined", joined).select("ordinal", whole="line")
-        lines = lines.anti_join(con.create_table("absorbed", absorbed), "ordinal")
+            counts[gone - place.file] -= 1
+        whole = con.create_table(tables["joined"], joined).select("ordinal", whole="line")
+        lines = lines.anti_join(con.create_table(tables["absorbed"], absorbed), "ordinal")
         lines = lines.left_join(whole, "ordinal").drop("ordinal_right")
         lines = lines.mutate(line=ibis.coalesce(lines.whole, lines.line)).drop("whole")
     layouts: dict[tuple, list[int]] = {}
-    for number, (width, columns) in enumerate(zip(widths, found, strict=True)):
+    for number, (width, columns) in enumerate(zip(widths, found, strict=True), start=place.file):
         layouts.setdefault((width, tuple(columns.items())), []).append(number)
     parts = []
     for (width, columns), numbers in layouts.items():
         part = lines if len(layouts) == 1 else lines.filter(lines.file_no.isin(numbers))
-        parts.append(_split(con, f"layout{len(parts)}", part, width, dict(columns), section))
-    return Source(ibis.union(*parts) if len(parts) > 1 else parts[0], counts)
+        name = f"source{place.source}_layout{len(parts)}"
+        parts.append(_split(con, name, part, width, dict(columns), section))
+    return Source(ibis.union(*parts) if len(parts) > 1 else parts[0], counts, base, list(tables.values()))
 
 
 def _load_lines(
-    con: ibis.BaseBackend, file: SourceFile, number: int, base: int, section: LedgerSection
+    con: ibis.BaseBackend, table: str, file: SourceFile, number: int, base: int, section: SourceSection
 ) -> tuple[int, dict[str, int], int, int]:
     """Put the lines of one file into the engine.
 
@@ -104,7 +120,7 @@ def _load_lines(
         if not len(batch):
             continue
         con.con.register("batch", pa.Table.from_batches([batch]))
-        con.raw_sql(f"INSERT INTO lines SELECT row + {base}, {number}, row, line FROM batch")
+        con.raw_sql(f"INSERT INTO {table} SELECT row + {base}, {number}, row, line FROM batch")
         con.con.unregister("batch")
         count += len(batch)
         last_row = batch["row"][-1].as_py()
@@ -117,7 +133,7 @@ def _load_lines(
     return width, columns, count, last_row
 
 
-def _refuse_junk(lines: list[str], width: int, section: LedgerSection, file: SourceFile) -> None:
+def _refuse_junk(lines: list[str], width: int, section: SourceSection, file: SourceFile) -> None:
     """Stop at once where a long file is no table behind its header, instead of quarantining all of it."""
     if len(lines) < LINES_LOOKED_AT:
         return
@@ -134,7 +150,7 @@ def _refuse_junk(lines: list[str], width: int, section: LedgerSection, file: Sou
     )
 
 
-def _header(line: str, section: LedgerSection, file: SourceFile) -> list[str]:
+def _header(line: str, section: SourceSection, file: SourceFile) -> list[str]:
     try:
         first = next(csv.reader([line], delimiter=section.delimiter), [])
     except csv.Error as error:
@@ -152,7 +168,7 @@ def _split(
     lines: ir.Table,
     width: int,
     columns: dict[str, int],
-    section: LedgerSection,
+    section: SourceSection,
 ) -> ir.Table:
     # Views keep the steps apart: as one expression, every use of a column would repeat the work that made it.
     sign = section.delimiter
@@ -188,7 +204,7 @@ def _split(
     return _uniform(rows, section)
 
 
-def _uniform(rows: ir.Table, section: LedgerSection) -> ir.Table:
+def _uniform(rows: ir.Table, section: SourceSection) -> ir.Table:
     """The common shape: words for a missing value become null, columns the study does not name are null."""
     none = ibis.null("string")
     texts = {}
@@ -198,35 +214,35 @@ def _uniform(rows: ir.Table, section: LedgerSection) -> ir.Table:
             texts[role] = ibis.ifelse(there, rows[role], none)
         else:
             texts[role] = none
-    typed_day = rows.typed_day if "typed_day" in rows.columns else ibis.null("date")
-    return rows.select("ordinal", "file_no", "row", "parsed", "record", typed_day=typed_day, **texts)
+    typed = {
+        name: rows[name] if name in rows.columns else ibis.null("date")
+        for name in ("typed_day", "typed_loaded")
+    }
+    return rows.select("ordinal", "file_no", "row", "parsed", "record", **typed, **texts)
 
 
-def read_parquet(con: ibis.BaseBackend, files: list[SourceFile], section: LedgerSection) -> Source:
+def read_parquet(
+    con: ibis.BaseBackend, files: list[SourceFile], section: SourceSection, place: Place
+) -> Source:
     """Parquet files: columns as they are typed, written out as text except for dates."""
-    parts, counts, base, numeric, notes = [], [], 0, [], []
-    for number, file in enumerate(files):
+    con.raw_sql("SET TimeZone = 'UTC'")
+    parts, counts, base, numeric, notes = [], [], place.ordinal, [], []
+    for number, file in enumerate(files, start=place.file):
         table, count = _open_parquet(con, file)
         names = [c for c in table.columns if c != "file_row_number"]
         at = {role: names[i] for role, i in find_columns(names, section, file.name).items()}
-        day = table[at["date"]]
-        dated = day.type().is_date() or day.type().is_timestamp()
-        if day.type().is_timestamp() and day.type().timezone:
-            notes.append(f"{file.name} has moments with a time zone; days are counted in UTC")
-            con.raw_sql("SET TimeZone = 'UTC'")
-        numeric.append(table[at["amount"]].type().is_numeric())
+        rows, is_number, note = typed_texts(table, names, at, section, file.name)
         rows = con.create_view(
             f"parquet{number}",
-            table.select(
-                ordinal=table.file_row_number + base,
+            rows.select(
+                *(name for name in rows.columns if name != "file_row_number"),
+                ordinal=rows.file_row_number + base,
                 file_no=ibis.literal(number, "int64"),
-                row=table.file_row_number + 1,
-                parsed=ibis.literal(True),
-                typed_day=day.cast("date") if dated else ibis.null("date"),
-                record=ibis.literal("\x1f").join([table[c].cast("string").fill_null("\x1e") for c in names]),
-                **{role: table[name].cast("string").strip() for role, name in at.items()},
+                row=rows.file_row_number + 1,
             ),
         )
+        numeric.append(is_number)
+        notes += note
         parts.append(_uniform(rows, section))
         counts.append(count)
         base += count
@@ -236,7 +252,44 @@ def read_parquet(con: ibis.BaseBackend, files: list[SourceFile], section: Ledger
             place=section.path,
             fix="write all files with the same type, or name only those that agree in ledger.path",
         )
-    return Source(ibis.union(*parts) if len(parts) > 1 else parts[0], counts, numeric[0], notes)
+    rows = ibis.union(*parts) if len(parts) > 1 else parts[0]
+    return Source(rows, counts, base, [], numeric[0], notes)
+
+
+def typed_texts(
+    table: ir.Table, names: list[str], at: dict[str, str], section: SourceSection, where: str
+) -> tuple[ir.Table, bool, list[str]]:
+    """Typed columns in the roles of a study: texts, except for dates.
+
+    Parameters
+    ----------
+    table : typed columns ``names``, beside others that are handed on.
+    at : the column of each role.
+    where : what messages call the table.
+
+    Returns
+    -------
+    The table with ``parsed``, ``record``, the roles, ``typed_day`` and ``typed_loaded``; whether amounts are
+    numbers; notes on how it was read.
+    """
+    notes, days = [], {}
+    for role, name in (("date", "typed_day"), ("loaded", "typed_loaded")):
+        days[name] = ibis.null("date")
+        kind = table[at[role]].type() if role in at else None
+        if kind is not None and (kind.is_date() or kind.is_timestamp()):
+            days[name] = typed_day(table[at[role]], section)
+            if kind.is_timestamp() and kind.timezone and not section.timezone and role == "date":
+                notes.append(f"{where} has moments with a time zone; days are counted in UTC")
+    rest = [name for name in table.columns if name not in names]
+    rows = table.select(
+        *rest,
+        parsed=ibis.literal(True),
+        record=ibis.literal("\x1f").join([table[c].cast("string").fill_null("\x1e") for c in names]),
+        **days,
+        **{role: table[name].cast("string").strip() for role, name in at.items()},
+    )
+    money = at["amount"] if "amount" in at else at["price"]
+    return rows, table[money].type().is_numeric(), notes
 
 
 def _open_parquet(con, file: SourceFile) -> tuple[ir.Table, int]:

@@ -5,78 +5,6 @@ from datetime import date
 import ibis
 import ibis.expr.types as ir
 
-from clvkit.ledger.section import LedgerSection
-from clvkit.ledger.source import Source
-from clvkit.ledger.values import amounts, day
-
-QUARANTINE_VALUE_LENGTH = 200
-
-
-def typed_rows(
-    con: ibis.BaseBackend, source: Source, section: LedgerSection, *, limit: date, minor_digits: int
-) -> ir.Table:
-    """Source rows with values instead of text and the first rule each breaks.
-
-    Parameters
-    ----------
-    limit : last day a purchase can have (the day of the extract).
-    minor_digits : digits of the currency's minor unit.
-
-    Returns
-    -------
-    Table of ``ordinal, file_no, row, customer, day, amount_minor, rounded_by, segment, reason, quarantined,
-    value, record``; ``reason`` is null for rows that no rule and no policy touches.
-    """
-    # Views keep the steps apart: as one expression, every use of a column would repeat the work that made it.
-    rows = con.create_view("texts", source.rows)
-    rows = rows.mutate(day=ibis.coalesce(rows.typed_day, day(rows.date, section)))
-    money = amounts(rows.amount, section, minor_digits, source.numeric_amount)
-    rows = rows.mutate(amount_minor=money.minor, rounded_by=money.rounded_by, readable=money.readable)
-    rows = con.create_view("values", rows)
-    zero, negative = rows.amount_minor == 0, rows.amount_minor < 0
-    rules = [
-        (~rows.parsed, "row_unparseable"),
-        (rows.customer.isnull(), "customer_missing"),
-        (rows.date.isnull(), "date_missing"),
-        (rows.day.isnull(), "date_unreadable"),
-        (rows.day < ibis.date(section.earliest), "date_before_earliest"),
-        (rows.day > ibis.date(limit), "date_after_extract"),
-        (rows.amount.isnull(), "amount_missing"),
-        (~rows.readable, "amount_unreadable"),
-        (rows.amount_minor.isnull(), "amount_out_of_range"),
-    ]
-    policies = []
-    for here, policy, name in (
-        (negative, section.negative_amounts, "amount_negative"),
-        (zero, section.zero_amounts, "amount_zero"),
-    ):
-        if policy != "keep":
-            (rules if policy == "quarantine" else policies).append((here, name))
-    rows = rows.mutate(rule=_first(rules), policy=_first(policies))
-    rows = con.create_view("judged", rows)
-    value = ibis.cases(
-        (rows.rule == "row_unparseable", rows.record),
-        (rows.rule.startswith("date"), rows.date),
-        (rows.rule.startswith("amount"), rows.amount),
-        else_=ibis.null("string"),
-    )
-    segment = rows.segment.fill_null("(none)") if section.columns.segment else ibis.literal("all")
-    key = rows.line_id if section.columns.line_id else rows.record
-    return rows.select(
-        "ordinal",
-        "file_no",
-        "row",
-        "customer",
-        "day",
-        "amount_minor",
-        "rounded_by",
-        segment=segment,
-        reason=ibis.coalesce(rows.rule, rows.policy),
-        quarantined=rows.rule.notnull(),
-        value=value.left(QUARANTINE_VALUE_LENGTH),
-        record=key,
-    )
-
 
 def duplicates(typed: ir.Table) -> ir.Table:
     """``ordinal`` of every row that repeats an earlier one, among the rows no rule or policy touches."""
@@ -87,57 +15,95 @@ def duplicates(typed: ir.Table) -> ir.Table:
     return both.filter(both.ordinal > both.first).select("ordinal")
 
 
-def purchases(typed: ir.Table, as_of: date, segmented: bool) -> ir.Table:
-    """One row per customer and day up to ``as_of``: ``customer, day, amount_minor, lines, segment, ordinal``.
+def overlapping(lines: ir.Table) -> ir.Table:
+    """Rows that another file has too, as ``ordinal, reason``, among the rows no rule or policy touches.
+
+    A row with a line id is in another file if the id is: the last file's row counts, and the earlier one is an
+    ``overlap``, or ``superseded`` where it says something else. Without ids, a row counts as often as in the one file
+    that has it most often, and a file is never held against itself: two equal rows of one file may be two sales.
+    """
+    sound = lines.filter(lines.reason.isnull() & lines.record.notnull())
+    named = sound.filter(sound.has_id)
+    said = ["account", "day", "currency", "amount_minor"]
+    last = named.group_by("record").agg(
+        last=named.file_no.max(), **{f"last_{one}": named[one].argmax(named.ordinal) for one in said}
+    )
+    both = named.join(last, "record")
+    both = both.filter(both.file_no < both.last)
+    same = (both.account.identical_to(both.last_account)) & (both.day == both.last_day)
+    same &= (both.currency == both.last_currency) & (both.amount_minor == both.last_amount_minor)
+    by_id = both.select("ordinal", reason=ibis.ifelse(same, "overlap", "superseded"))
+    plain = sound.filter(~sound.has_id).select("source", "record", "file_no", "ordinal")
+    files = plain.group_by("source", "record").agg(files=plain.file_no.nunique())
+    several = plain.semi_join(files.filter(files.files > 1), ["source", "record"])
+    counted = several.mutate(
+        copy=ibis.row_number().over(group_by=["source", "record", "file_no"], order_by="ordinal")
+    )
+    first = counted.file_no.min().over(group_by=[counted.source, counted.record, counted["copy"]])
+    counted = counted.mutate(first_file=first)
+    by_text = counted.filter(counted.file_no > counted.first_file).select(
+        "ordinal", reason=ibis.literal("overlap")
+    )
+    return by_id.union(by_text)
+
+
+def purchases(lines: ir.Table, segmented: bool) -> ir.Table:
+    """One row per customer and day: ``customer, day, amount_minor, lines, segment, ordinal``.
+
+    Parameters
+    ----------
+    lines : rows that count, with ``customer`` and ``value_minor``.
 
     ``ordinal`` is that of the day's first row. A customer's segment is that of the first purchase; where
     rows of that day disagree, the first by name, so that the order of the rows does not matter.
     """
-    used = typed.filter(typed.reason.isnull() & (typed.day <= ibis.date(as_of)))
-    days = used.group_by("customer", "day").agg(
-        amount_minor=used.amount_minor.sum().cast("int64"),
-        lines=used.count(),
-        segment=used.segment.min(),
-        ordinal=used.ordinal.min(),
+    days = lines.group_by("customer", "day").agg(
+        amount_minor=lines.value_minor.sum().cast("int64"),
+        lines=lines.count(),
+        segment=lines.segment.min(),
+        ordinal=lines.ordinal.min(),
     )
     if segmented:
         first = days.group_by("customer").agg(segment=days.segment.argmin(days.day))
         days = days.drop("segment").join(first, "customer")
-    return days.select("customer", "day", "amount_minor", "lines", "segment", "ordinal").order_by(
-        "customer", "day"
-    )
+    return days.select("customer", "day", "amount_minor", "lines", "segment", "ordinal")
 
 
-def with_states(typed: ir.Table, bought: ir.Table, names: ir.Table, as_of: date) -> ir.Table:
+def with_states(lines: ir.Table, bought: ir.Table, names: ir.Table, as_of: date) -> ir.Table:
     """Source rows with their state, in the order of the source.
 
     Parameters
     ----------
-    typed : rows, ``reason`` filled by rules, policies and dropped duplicates.
+    lines : rows, ``reason`` filled by rules, policies, copies and refunds.
     bought : the purchases, for the ``ordinal`` of each day's first row.
     names : ``file_no, file``.
     """
     firsts = bought.select("ordinal", is_first=ibis.literal(True))
-    rows = typed.left_join(firsts, "ordinal").drop("ordinal_right")
-    later = rows.day > ibis.date(as_of)
+    rows = lines.left_join(firsts, "ordinal").drop("ordinal_right")
+    is_first = rows.is_first.fill_null(False)
+    late, unknown = rows.day > ibis.date(as_of), ~known(rows, as_of)
     state = ibis.cases(
         (rows.quarantined, "quarantined"),
         (rows.reason.notnull(), "excluded"),
-        (later, "later"),
-        (rows.is_first.fill_null(False), "used"),
+        (late | unknown, "later"),
+        (is_first, "used"),
         else_="merged",
     )
     reason = ibis.cases(
         (rows.reason.notnull(), rows.reason),
-        (later, "after_as_of"),
-        (rows.is_first.fill_null(False), ibis.null("string")),
-        else_="same_day",
+        (late, "after_as_of"),
+        (unknown, "known_after_as_of"),
+        (is_first, ibis.null("string")),
+        else_=ibis.ifelse(rows.amount_minor < 0, "refund", "same_day"),
     )
     rows = rows.mutate(state=state, reason=reason).join(names, "file_no").order_by("ordinal")
-    return rows.select(
-        "row", "file", "customer", "day", "amount_minor", "segment", "state", "reason", "value"
-    )
+    return rows.select(*ROW_COLUMNS)
 
 
-def _first(rules: list[tuple[ir.BooleanColumn, str]]) -> ir.StringValue:
-    return ibis.cases(*rules, else_=ibis.null("string")) if rules else ibis.null("string")
+ROW_COLUMNS = ("row", "file", "source", "customer", "day", "currency", "amount_minor", "value_minor", "segment", "state",
+               "reason", "value")  # fmt: skip
+
+
+def known(rows: ir.Table, as_of: date) -> ir.BooleanColumn:
+    """Whether a row had reached its source by the end of the as-of date; rows without a day of loading had."""
+    return rows.loaded.isnull() | (rows.loaded <= ibis.date(as_of))

@@ -14,7 +14,8 @@ from ledger_reading import check
 
 from clvkit.errors import DataError
 from clvkit.ledger import Ledger, LedgerSection
-from clvkit.ledger.quality import Facts, ledger_checks
+from clvkit.ledger.facts import Control, Facts, Money
+from clvkit.ledger.quality import ledger_checks
 
 ROWS = "customer_id,date,amount\nc1,2024-01-05,10.00\n"
 
@@ -331,22 +332,27 @@ class TestChecks:
         assert found.status == "info"
         assert "completeness of the extract was not tested" in found.message
 
+    STATES = {"used": 9, "merged": 1, "later": 0, "excluded": 0, "quarantined": 0}
+    MONEY = Money("EUR", 2, 1000, {**dict.fromkeys(STATES, 0), "used": 900, "merged": 100})
+
     @pytest.mark.parametrize(
         "lost, failing",
         [
             ({"rows_in": 11}, "ledger.rows_balance"),
-            ({"amount_in": 1001}, "ledger.money_balances"),
+            ({"money": (replace(MONEY, came_in=1001),)}, "ledger.money_balances"),
             ({"purchase_amount": 999}, "ledger.money_balances"),
             ({"purchase_lines": 9}, "ledger.money_balances"),
+            (
+                {"money": (MONEY, Money("JPY", 0, 7, {**dict.fromkeys(STATES, 0), "used": 6}))},
+                "ledger.money_balances.JPY",
+            ),
         ],
     )
     def test_what_does_not_balance_stops(self, lost, failing):
-        states = {"used": 9, "merged": 1, "later": 0, "excluded": 0, "quarantined": 0}
         facts = Facts(
-            currency="EUR", minor_digits=2, rows_in=10, rows=states, amount_in=1000,
-            amount={**dict.fromkeys(states, 0), "used": 900, "merged": 100}, amount_unreadable=0,
-            purchase_lines=10, purchase_amount=1000, duplicate_rows=0, rounded_rows=0, rounding=Decimal(0),
-            reasons={}, reason_values={}, segment_changes=0,
+            rows_in=10, rows=self.STATES, money=(self.MONEY,), amount_unreadable=0, kept_value=1000,
+            purchase_lines=10, purchase_amount=1000, controls=(Control("orders", 10, self.MONEY),), duplicate_rows=0,
+            rounded_rows=0, rounding=Decimal(0), reasons={}, reason_values={}, segment_changes=0,
         )  # fmt: skip
         day = date(2024, 6, 30)
         assert not [c for c in ledger_checks(facts, LedgerSection(path="x"), as_of=day, limit=day) if c.stops]

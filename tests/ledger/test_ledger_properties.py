@@ -95,7 +95,7 @@ def test_order_and_files_do_not_matter(records, policy, random, files):
     records = [GOOD, *records]
     shuffled = random.sample(records, len(records))
     parts = [shuffled[i::files] for i in range(files)]
-    whole, split = ledger_of([records], **policy), ledger_of(parts, **policy)
+    whole, split = (ledger_of(parts, overlaps="keep", **policy) for parts in ([records], parts))
     assert bought(whole) == bought(split)
     assert whole.totals["rows"] == split.totals["rows"]
 
@@ -107,6 +107,20 @@ def test_order_and_files_do_not_matter(records, policy, random, files):
 
     assert kept(whole) == kept(split)
     assert Counter(whole.quarantine["reason"]) == Counter(split.quarantine["reason"])
+
+
+@properties
+@given(sources, policies, st.randoms(use_true_random=False))
+def test_an_overlap_counts_once(records, policy, random):
+    """A file that is there twice, and an extract that holds a part of another, change no purchase."""
+    records = [GOOD, *records]
+    again = random.sample(records, random.randint(0, len(records)))
+    once = ledger_of([records], **policy)
+    for files in ([records, records], [records, again], [again, records]):
+        found = ledger_of(files, **policy)
+        assert bought(found) == bought(once)
+        assert not any(check.stops for check in found.checks)
+        assert found.totals["rows"]["in"] == sum(map(len, files))
 
 
 @properties
