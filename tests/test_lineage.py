@@ -1,0 +1,151 @@
+"""From a figure to the files it rests on, and from a source to all that rests on it."""
+
+import itertools
+import json
+
+import pytest
+from toys import good_notebooks, write_study
+
+from clvkit.errors import RunError
+from clvkit.lineage import Node, depends_on, graph, inputs_of
+from clvkit.store import sha256_file
+
+
+def label(study_folder, key, kind, needs=(), inputs=()):
+    folder = study_folder / ".store" / key
+    folder.mkdir(parents=True)
+    made_from = {"needs": dict(needs)} | ({"inputs": list(inputs)} if inputs else {})
+    said = {"key": key, "kind": kind, "ingredients": made_from, "files": {}}
+    (folder / "artifact.json").write_text(json.dumps(said))
+
+
+def run(study_folder, run_id, inputs, **parts):
+    folder = study_folder / "2024-01-31" / run_id
+    (folder / "parts").mkdir(parents=True)
+    said = {"run_id": run_id, "study": "shop", "as_of": "2024-01-31", "state": "complete", "inputs": inputs}
+    (folder / "run.json").write_text(json.dumps(said))
+    for stem, (artifacts, metrics, exhibits) in parts.items():
+        part = {"stem": stem, "artifacts": artifacts, "metrics": {name: {} for name in metrics}, "checks": []}
+        part["exhibits"] = [{"kind": kind, "name": name, "title": ""} for kind, name in exhibits]
+        (folder / "parts" / f"{stem}.json").write_text(json.dumps(part))
+    return folder
+
+
+@pytest.fixture
+def study(tmp_path):
+    """Two runs: the second has a newer file of the till; rates are read by the ledger of the second alone."""
+    folder = tmp_path / "shop"
+    shop, till, newer = (
+        {"source": "shop", "file": "shop/a.csv", "sha256": "a" * 64, "bytes": 1},
+        {"source": "till", "file": "till.csv", "sha256": "b" * 64, "bytes": 1},
+        {"source": "till", "file": "till.csv", "sha256": "c" * 64, "bytes": 1},
+    )
+    for number, (key, sha256) in enumerate((("ledger-1", "b" * 64), ("ledger-2", "c" * 64)), start=1):
+        label(folder, key, "ledger", inputs=[["shop/a.csv", "a" * 64], ["till.csv", sha256]])
+        label(folder, f"cells-{number}", "cells", {"ledger": key})
+        label(folder, f"fit-{number}", "fit", {"cells": f"cells-{number}"})
+        label(folder, f"cohorts-{number}", "cohorts", {"ledger": key})
+    first = run(
+        folder,
+        "aaaa0001",
+        [shop, till],
+        **{
+            "01_ledger": ({"ledger": "ledger-1"}, ["customers"], [("tables", "rows")]),
+            "04_value": ({"fit:bgnbd": "fit-1"}, ["customer_equity"], [("figures", "path")]),
+            "09_words": ({}, ["invented"], []),
+        },
+    )
+    run(folder, "aaaa0002", [shop, newer], **{"04_value": ({"fit:bgnbd": "fit-2"}, ["customer_equity"], [])})
+    return folder, first
+
+
+def test_from_a_figure_to_its_files(study):
+    _, first = study
+    files = [("shop/a.csv", "a" * 64), ("till.csv", "b" * 64)]
+    for name in ("customer_equity", "customers", "path", "rows"):
+        assert inputs_of(first, name) == files
+
+
+def test_only_what_a_notebook_used_counts(study):
+    folder, first = study
+    (folder / ".store" / "ledger-1" / "artifact.json").write_text(
+        json.dumps({"kind": "ledger", "ingredients": {"needs": {}, "inputs": [["till.csv", "b" * 64]]}})
+    )
+    assert inputs_of(first, "customer_equity") == [("till.csv", "b" * 64)]
+
+
+def test_a_figure_without_a_source_is_an_error(study):
+    with pytest.raises(RunError, match="invented rests on no source"):
+        inputs_of(study[1], "invented")
+    with pytest.raises(RunError, match="did you mean 'customer_equity'"):
+        inputs_of(study[1], "customer_equty")
+
+
+def test_where_a_label_is_gone_all_files_of_the_run_count(study):
+    folder, first = study
+    (folder / ".store" / "fit-1" / "artifact.json").unlink()
+    assert inputs_of(first, "customer_equity") == [("shop/a.csv", "a" * 64), ("till.csv", "b" * 64)]
+
+
+def test_what_depends_on_a_source(study):
+    folder, _ = study
+    found = depends_on(folder, "till")
+    assert found.runs == ("aaaa0001", "aaaa0002")
+    # The cohorts are in the store, and no run has used them.
+    assert {name for name, _ in found.artifacts} == {"ledger", "cells", "fit"}
+    assert found.metrics == ("customer_equity", "customers")
+    assert found.shown["aaaa0001"] == (
+        ("figure", "path"),
+        ("metric", "customer_equity"),
+        ("metric", "customers"),
+        ("table", "rows"),
+    )
+
+
+def test_what_depends_on_one_version_of_a_file(study):
+    folder, _ = study
+    assert depends_on(folder, "c" * 8).runs == ("aaaa0002",)
+    assert depends_on(folder, "c" * 8).artifacts == (
+        ("cells", "cells-2"),
+        ("fit", "fit-2"),
+        ("ledger", "ledger-2"),
+    )
+    assert depends_on(folder, "till.csv").runs == ("aaaa0001", "aaaa0002")
+    with pytest.raises(RunError, match=r"no run of shop has read tills"):
+        depends_on(folder, "tills")
+
+
+def test_the_graph_as_json(study):
+    made = graph(study[0])
+    said = made.to_json()
+    place = {(n["kind"], n["name"], n["key"]): number for number, n in enumerate(said["nodes"])}
+    tills = sorted(key for kind, name, key in place if (kind, name) == ("source", "till"))
+    assert len(tills) == 2  # one for each file it has been
+    (newer,) = made.edges[Node("file", "till.csv", "c" * 64)]
+    chain = [
+        ("file", "till.csv", "c" * 64),
+        ("source", "till", newer.key),
+        ("artifact", "ledger", "ledger-2"),
+        ("artifact", "cells", "cells-2"),
+        ("artifact", "fit", "fit-2"),
+        ("metric", "customer_equity", "aaaa0002"),
+    ]
+    for above, below in itertools.pairwise(chain):
+        assert [place[above], place[below]] in said["edges"]
+    assert Node("run", "shop", "aaaa0001") in made.below(Node("file", "shop/a.csv", "a" * 64))
+
+
+@pytest.mark.slow
+def test_every_headline_figure_of_a_real_run_has_its_files(tmp_path):
+    from clvkit.publish.execute import run_study
+    from clvkit.study import load_study
+
+    study = load_study(write_study(tmp_path / "params"))
+    done = run_study(study, notebooks=good_notebooks(tmp_path / "notebooks"), reports=tmp_path / "reports")
+    assert done.state == "complete", done.error
+    metrics = json.loads((done.folder / "results.json").read_text())["metrics"]
+    assert "customers" in metrics
+    for name in metrics:
+        assert inputs_of(done.folder, name) == [("toy.csv", sha256_file(tmp_path / "params" / "toy.csv"))]
+    found = depends_on(tmp_path / "reports" / "toy", "toy.csv")
+    assert found.runs == (done.folder.name,) and "customers" in found.metrics
