@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import ibis
 
+from clvkit.erasure.suppression import REASON
 from clvkit.versions import closed_before, content_columns
 
 if TYPE_CHECKING:
@@ -159,7 +160,8 @@ def _differing(
     """Rows of closed months that one side has more often than the other; and how many were not fetched."""
     columns = [name for name in content_columns(old_rows) if name in new_rows.columns]
     sides = [
-        rows.filter(rows.source.isin(sorted(sources)) & (rows.day < ibis.date(limit)))
+        _not_erased(rows)
+        .filter(rows.source.isin(sorted(sources)) & (rows.day < ibis.date(limit)))
         .select(*columns)
         .mutate(side=ibis.literal(sign, "int64"))
         for rows, sign in ((old_rows, -1), (new_rows, 1))
@@ -172,6 +174,11 @@ def _differing(
     removed = [_without_side(row) for row in found for _ in range(-row["side"])]
     added = [_without_side(row) for row in found for _ in range(row["side"])]
     return removed, added, int(total or 0) - len(removed) - len(added)
+
+
+def _not_erased(rows: "ir.Table") -> "ir.Table":
+    """Without the rows of persons who were erased: the older side has lost theirs."""
+    return rows.filter(rows.reason.isnull() | (rows.reason != REASON)) if "reason" in rows.columns else rows
 
 
 def _without_side(row: dict) -> dict:

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 VERSIONS = ".versions"
 FORMAT = 1
 
-#: Columns that say where a row stood and not what it said: a new export may move every row.
-PLACE = ("ordinal", "file", "file_no", "row")
+#: Columns that say where a row stood, which a new export may change for every row, and what became of it in the
+#: ledger, which depends on its neighbours and on the study.
+PLACE = ("ordinal", "file", "file_no", "row", "state", "reason", "quarantined")
 
 _HEX = "0123456789abcdef"
 _LANE = 15  # hexadecimal digits in one lane: 60 bits, so that a 64-bit integer holds them

@@ -339,6 +339,25 @@ def test_not_while_a_run_is_being_made(world):
     assert traces(world.folder)
 
 
+def test_one_erasure_at_a_time(world, monkeypatch):
+    from clvkit.erasure import carry_out as room
+
+    apply, seen = room._apply, []
+
+    def meanwhile(*given):
+        for other in (
+            lambda: erased(world, "till:41003"),
+            lambda: finish_interrupted(world.study, reports=world.reports),
+        ):
+            with pytest.raises(RunError, match="another erasure of this study"):
+                other()
+            seen.append(1)
+        return apply(*given)
+
+    monkeypatch.setattr(room, "_apply", meanwhile)
+    assert erased(world).number == 1 and len(seen) == 2
+
+
 def test_a_table_whose_share_cannot_be_told_goes(world):
     ledger = world.store.folder(world.keys["ledger"])
     (ledger / "purchases.parquet").unlink()

@@ -36,6 +36,7 @@ SCHEMA = pa.schema(
         ("quantity", pa.float64()),
         ("currency", pa.string()),
         ("amount_minor", pa.int64()),
+        ("reason", pa.string()),
     ]
 )
 
@@ -59,6 +60,7 @@ def lines(count=60):
             "quantity": n / 3,
             "currency": ("EUR", "USD")[n % 4 == 0],
             "amount_minor": 100 * n - 50,
+            "reason": None,
         }
         for n in range(count)
     ]
@@ -203,6 +205,17 @@ def test_an_erasure_is_not_a_restatement(con):
     assert compare(before, after, old_rows, kept, erased=True).restated  # the source itself lost the rows
     found = compare(before, after, kept, kept, erased=True)
     assert found.months and not found.restated
+    withheld = [
+        dict(row, account=None, reason="erased") if row["account"] == "A2" else row for row in lines()
+    ]
+    new_rows, after = taken(con, withheld)
+    found = compare(before, after, kept, new_rows, erased=True)
+    assert found.months and not found.restated and not found.rows
+
+
+def test_what_became_of_a_row_is_not_part_of_it(con):
+    ended = [dict(row, reason="same_day") for row in lines()]
+    assert taken(con, ended)[1] == taken(con, lines())[1]
 
 
 def test_a_renamed_column_is_a_schema_change(con, tmp_path):

@@ -3,8 +3,10 @@
 import os
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import date
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,16 +55,12 @@ def erase(
     Raises
     ------
     DataError : the customer is nobody of this study, or was erased before and is nowhere left.
-    RunError : a run is being made, or files change while they are being rewritten.
+    RunError : a run or another erasure is being made, or files change while they are being rewritten.
     """
     folder = Path(reports or reports_root()) / study.name
     if not by.strip():
         raise DataError("an erasure names who asks for it", place="by", fix="give a person or a role")
     refuse_while_running(folder)
-    before = _interrupted(folder)
-    finished = finish_interrupted(study, reports=reports)
-    if finished and before == customer:
-        return finished
     request = {
         "customer": customer,
         "by": by,
@@ -72,20 +70,32 @@ def erase(
         "done": [],
         "person": None,
     }
-    journal = _journal(folder)
-    journal.mkdir(parents=True)
-    os.chmod(folder / FOLDER, 0o700)
-    write_json(journal / REQUEST, request)
-    try:
-        return _carry_out(study, folder)
-    except DataError:  # nobody to erase: nothing was begun
-        shutil.rmtree(journal)
-        raise
+    with _alone(folder):
+        before = _interrupted(folder)
+        finished = _finish(study, folder)
+        if finished and before == customer:
+            return finished
+        journal = _journal(folder)
+        journal.mkdir()
+        os.chmod(folder / FOLDER, 0o700)
+        write_json(journal / REQUEST, request)
+        try:
+            return _carry_out(study, folder)
+        except DataError:  # nobody to erase: nothing was begun
+            shutil.rmtree(journal)
+            raise
 
 
 def finish_interrupted(study: "Study", *, reports: Path | None = None) -> Certificate | None:
     """Finish an erasure that was interrupted; None where there is none. To be called before a run begins."""
     folder = Path(reports or reports_root()) / study.name
+    if not _journal(folder).is_dir():
+        return None
+    with _alone(folder):
+        return _finish(study, folder)
+
+
+def _finish(study: "Study", folder: Path) -> Certificate | None:
     if not _journal(folder).is_dir():
         return None
     if _interrupted(folder) is None:  # it stopped before it began, or after it was done
@@ -108,6 +118,28 @@ def refuse_while_running(study_folder: Path) -> None:
                 place=f"{study_folder.name}/{RUNNING}/{run.name}",
                 fix="wait until it has ended; if it was killed, remove that folder",
             )
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One erasure of a study at a time: the lock ends with the process that holds it, however it ends.
+
+    Where the system has no such locks, nothing is held.
+    """
+    (folder / FOLDER).mkdir(parents=True, exist_ok=True)
+    with open(folder / FOLDER / "lock", "w") as file:
+        if find_spec("fcntl"):
+            import fcntl
+
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise RunError(
+                    "another erasure of this study is being made",
+                    place=folder.name,
+                    fix="wait until it has ended",
+                ) from error
+        yield
 
 
 def _journal(folder: Path) -> Path:
