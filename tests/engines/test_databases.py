@@ -59,7 +59,7 @@ def test_a_slip_in_the_kind_is_pointed_out(tmp_path):
 
 def test_an_unset_variable_and_one_of_another_kind(tmp_path, monkeypatch):
     monkeypatch.delenv("NO_SUCH_URL", raising=False)
-    with pytest.raises(DataError, match="NO_SUCH_URL, which ledger.database names, is not set"):
+    with pytest.raises(DataError, match=r"NO_SUCH_URL, which ledger.database names, is not set"):
         open_database("env:NO_SUCH_URL", tmp_path)
     monkeypatch.setenv("OTHER_URL", f"mysql://me:{SECRET}@db.example/sales")
     with pytest.raises(DataError, match="begins with postgres") as caught:
@@ -115,7 +115,7 @@ def test_a_missing_table_names_the_nearest(opened, engine):
         open_relation(database, "oders")
     with pytest.raises(DataError, match="schema 'no_such_place'"):
         open_relation(database, "no_such_place.orders")
-    with pytest.raises(DataError, match="refuses: .*no_such_column"):
+    with pytest.raises(DataError, match=r"refuses: .*no_such_column"):
         open_relation(database, query="SELECT no_such_column FROM orders")
     with pytest.raises(DataError, match="either"):
         open_relation(database)
