@@ -77,7 +77,7 @@ def match_refunds(lines: ir.Table, section: RefundsSection, as_of: date | None =
         found.append(pairs)
         both = refunds.join(pairs, "ordinal")
         taken.append(both.select(ordinal="matched_ordinal", taken_minor="amount_minor"))
-        refunds = refunds.anti_join(pairs, "ordinal")
+        refunds = _without(refunds, pairs)
     return ibis.union(*found) if len(found) > 1 else found[0]
 
 
@@ -130,7 +130,7 @@ def net_lines(
         rows.reason.isnull() & _is_known(rows, as_of, booked="booked_day") & ~(guest & rows.order_id.isnull())
     )
     touched = live.filter(live.is_refund).select(unit).distinct()
-    live = live.semi_join(touched, unit)
+    live = live.join(touched, unit)
     money = live.group_by(*unit, "currency").agg(
         total=live.amount_minor.sum().cast("int64"), sold=live.amount_minor.max()
     )
@@ -159,6 +159,13 @@ def _is_known(rows: ir.Table, as_of: date | None, booked: str = "day") -> ir.Boo
     return (rows[booked] <= limit).fill_null(False) & (rows.loaded.isnull() | (rows.loaded <= limit))
 
 
+def _without(rows: ir.Table, others: ir.Table) -> ir.Table:
+    """Rows whose ``ordinal`` is not among the others'. Not an anti-join: PostgreSQL is not given one it reads."""
+    others = others.select(other="ordinal")
+    both = rows.left_join(others, rows.ordinal == others.other)
+    return both.filter(both.other.isnull()).select(rows.columns)
+
+
 def _sums(taken: Sequence[ir.Table]) -> ir.Table:
     """``ordinal, taken_minor``: what refunds matched so far take from each sale (below zero)."""
     each = ibis.union(*taken) if len(taken) > 1 else taken[0]
@@ -178,8 +185,8 @@ def _by_order(refunds: ir.Table, sales: ir.Table) -> ir.Table:
     both = refunds.join(sold, ["source", "order_id"])
     both = both.filter(both.matched_day <= both.day)
     order = [
-        (both.product == both.sold_product).cast("int8").desc(),
-        (both.sold_minor == -both.amount_minor).cast("int8").desc(),
+        ibis.ifelse(both["product"] == both.sold_product, 0, 1),
+        ibis.ifelse(both.sold_minor == -both.amount_minor, 0, 1),
         # By content before the ordinal, so that shuffled rows give the same sale.
         both.matched_day,
         both.sold_product,
@@ -201,9 +208,9 @@ def _by_line(refunds: ir.Table, sales: ir.Table, taken: Sequence[ir.Table]) -> i
     one, minus_one = ibis.literal(1, "int64"), ibis.literal(-1, "int64")
     closing = refunds.filter(refunds.account.notnull()).mutate(size=-refunds.amount_minor, step=minus_one)
     opening = sales.filter(sales.account.notnull()).mutate(size=sales.amount_minor, step=one)
-    opening = opening.semi_join(closing.select(keys).distinct(), keys)
+    opening = opening.join(closing.select(keys).distinct(), keys)
     if taken:
-        opening = opening.anti_join(_sums(taken), "ordinal")
+        opening = _without(opening, _sums(taken))
     events = opening.select(columns).union(closing.select(columns))
     events = events.mutate(total=events.step.sum().over(_running(events, keys)).cast("int64"))
     low = ibis.least(events.total.min().over(_running(events, keys)), 0)
@@ -229,7 +236,7 @@ def _by_latest(
 ) -> ir.Table:
     """The latest sale with the same ``keys`` on or before a refund's day that is not yet used up."""
     columns = [*keys, "ordinal", "day", "amount_minor", "step"]
-    open_sales = sales.semi_join(refunds.select(keys).distinct(), keys)
+    open_sales = sales.join(refunds.select(keys).distinct(), keys)
     if taken:
         sums = _sums(taken)
         open_sales = open_sales.left_join(sums, "ordinal")
