@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from clvkit.workbench import Workbench
 
 Arguments = Mapping[str, Any]
+CROSSWALK = ".crosswalk"  # the accounts' pseudonyms, below the study's folder: state, and no artifact
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,13 @@ class Kind:
 
 
 def _ledger(bench: "Workbench") -> Any:
+    from clvkit.erasure import Suppression, withhold
     from clvkit.ledger import build_ledger
 
-    study = bench.study
-    return build_ledger(study.ledger, as_of=study.as_of, currency=study.currency, base=study.base)
+    study, erased = bench.study, Suppression.load(bench.study_folder)
+    return build_ledger(study.ledger, as_of=study.as_of, currency=study.currency, base=study.base,
+                        crosswalk=bench.study_folder / CROSSWALK, banned=study.privacy.banned_columns,
+                        withhold=lambda lines: withhold(lines, erased))  # fmt: skip
 
 
 def _from_summary(function: str) -> Callable[["Workbench"], "pd.DataFrame"]:
@@ -129,6 +133,7 @@ def _source(study: "Study", arguments: Arguments) -> dict:
     return _as_of(study, arguments) | {
         "currency": study.currency,
         "ledger": study.ledger.model_dump(mode="json"),
+        "banned_columns": sorted(study.privacy.banned_columns),
     }
 
 

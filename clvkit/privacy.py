@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -62,30 +62,6 @@ class PrivacySection(Section):
                     f"must be at least 1 day (got {days})", "leave it out to keep no table of it", at=name
                 )
         return value
-
-
-def guarded_columns(names: Iterable[str], wanted: Iterable[str], banned: Iterable[str]) -> list[str]:
-    """The columns of a source that may be read, in their order.
-
-    Parameters
-    ----------
-    names : columns that the source has.
-    wanted : columns that the study asks for.
-    banned : columns that must not be read; capitals and spaces around a name make no difference.
-
-    Raises
-    ------
-    StudyError : the study asks for a banned column.
-    """
-    closed = {_plain(name) for name in banned}
-    touched = [name for name in wanted if _plain(name) in closed]
-    if touched:
-        raise StudyError(
-            f"the study reads {listed(touched)}, which privacy.banned_columns forbids",
-            place="ledger.columns",
-            fix="do without the column, or take it off privacy.banned_columns",
-        )
-    return [name for name in names if _plain(name) not in closed]
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from clvkit.cohorts import CohortsSection
 from clvkit.errors import StudyError
 from clvkit.fitting import ModelsSection
 from clvkit.ledger.section import LedgerSection
+from clvkit.privacy import PrivacySection
 from clvkit.publish.section import ReportSection
 from clvkit.retention import RetentionSection
 from clvkit.rules import RuleBroken, did_you_mean
@@ -60,6 +61,10 @@ class Study(Section):
     owner: str | None = Field(None, description="Who answers for the study: a person or a role.")
     preparer: str | None = Field(None, description="Who prepares its reports: a person or a role.")
     ledger: LedgerSection = Field(description="Where the purchases lie and how they are read.")
+    privacy: PrivacySection = Field(
+        default_factory=PrivacySection,
+        description=("What may not be read, how long tables are kept, and whom they were given to."),
+    )
     sufficiency: SufficiencySection = Field(
         default_factory=SufficiencySection,
         description=("The least data that must be there before anything is fitted."),

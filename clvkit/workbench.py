@@ -55,6 +55,7 @@ class Workbench(Recorder):
     ):
         super().__init__(folder, stem, run_id)
         self.study = study
+        self.study_folder = study_folder
         self.store = Store(study_folder / STORE)
         self._inputs = inputs
         self._made: dict[str, Any] = {}
@@ -172,6 +173,10 @@ class Workbench(Recorder):
         }
         if kind == "ledger":
             made_from["inputs"] = [[source["file"], source["sha256"]] for source in self.inputs]
+            from clvkit.erasure import Suppression
+
+            if erased := Suppression.load(self.study_folder).fingerprint():
+                made_from["erased"] = erased
         return made_from
 
 

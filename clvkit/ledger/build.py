@@ -1,5 +1,6 @@
 """Build a ledger: read, type, give states, add up, test."""
 
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -12,18 +13,24 @@ import pandas as pd
 import pyarrow as pa
 
 from clvkit.errors import DataError, StudyError
+from clvkit.ledger.customers import with_customers
 from clvkit.ledger.engine import connect, total
+from clvkit.ledger.exchange import in_currency
 from clvkit.ledger.facts import Control, Facts, Money
 from clvkit.ledger.files import SourceFile, fingerprint, source_files
+from clvkit.ledger.history import history_checks, history_frames
 from clvkit.ledger.ledger import QUARANTINE_COLUMNS, REASON_COLUMNS, Ledger
 from clvkit.ledger.lines import Reading, typed_rows
 from clvkit.ledger.quality import count, ledger_checks
 from clvkit.ledger.reasons import STATES, hint, meaning
+from clvkit.ledger.refunds import match_refunds, net_lines
 from clvkit.ledger.section import LedgerSection
 from clvkit.ledger.source import Place, Source, read_source
 from clvkit.ledger.states import duplicates, known, overlapping, purchases, with_states
+from clvkit.ledger.tables import rate_table, side_table, table_checks
 
 SAMPLE_PER_REASON = 20
+STEPS = ("lines", "copies", "overlaps", "named", "matches", "netted", "valued", "bought", "names")
 
 
 def minor_digits(currency: str) -> int:
@@ -52,7 +59,15 @@ def is_currency(code: str) -> bool:
 
 
 def build_ledger(
-    section: LedgerSection, *, as_of: date, currency: str, base: Path, today: date | None = None
+    section: LedgerSection,
+    *,
+    as_of: date,
+    currency: str,
+    base: Path,
+    today: date | None = None,
+    crosswalk: Path | None = None,
+    withhold: Callable[[ir.Table], ir.Table] | None = None,
+    banned: Collection[str] = (),
 ) -> Ledger:
     """Read the source a study names and give every row one state.
 
@@ -63,6 +78,10 @@ def build_ledger(
     currency : ISO 4217 code of the amounts.
     base : folder of the study file, from which a relative path counts.
     today : stands in for the day the extract was made where the section does not say; today by default.
+    crosswalk : folder of the accounts' pseudonyms, which is kept up to date. Without one, customers go by the names
+        of their accounts.
+    withhold : takes the names off the lines of people who were erased.
+    banned : columns that must not be read; a study that names one of them is refused.
 
     Raises
     ------
@@ -71,13 +90,33 @@ def build_ledger(
     """
     digits = minor_digits(currency)
     con = connect()
-    readings, files, sources = _read(con, section, Path(base), currency, today or date.today())
-    lines = con.create_table("lines", _typed(con, readings, sources, section))
-    _drop(con, *(table for source in sources for table in source.scratch), *_typed_tables(readings))
+    readings, files, sources = _read(con, section, Path(base), currency, today or date.today(), banned)
+    orders = [(r, s) for r, s in zip(readings, sources, strict=True) if r.section.is_lines]
+    tables = {
+        r.name: side_table(con, s, r)
+        for r, s in zip(readings, sources, strict=True)
+        if not r.section.is_lines
+    }
+    lines = _typed(con, orders)
+    lines = con.create_table("lines", withhold(lines) if withhold else lines)
     copies = con.create_table("copies", duplicates(lines))
     lines = _counted_once(con, lines, copies, section, len(files))
-    lines = con.create_table("valued", lines.mutate(customer=lines.account, value_minor=lines.amount_minor))
-    segmented = any(r.section.columns.segment or r.section.segment for r in readings)
+    lines, people = with_customers(
+        con,
+        lines,
+        list(zip(readings, sources, strict=True)),
+        section,
+        crosswalk,
+        as_of=as_of,
+        base=Path(base),
+    )
+    lines = con.create_table("named", lines)
+    if section.negative_amounts == "net":
+        lines = con.create_table("netted", _netted(con, lines, section, as_of))
+    lines = con.create_table(
+        "valued", in_currency(lines, rate_table(list(tables.values())), section, currency)
+    )
+    segmented = any(r.section.columns.segment or r.section.segment for r, _ in orders)
     counts = lines.filter(lines.reason.isnull() & (lines.day <= ibis.date(as_of)) & known(lines, as_of))
     bought = con.create_table("bought", purchases(counts, segmented))
     names = con.create_table(
@@ -88,11 +127,15 @@ def build_ledger(
     bought = con.create_table("purchases", bought.drop("ordinal").order_by("customer", "day"))
 
     quarantine = _quarantine_sample(rows)
-    facts = _facts(readings, sources, lines, rows, bought, copies, quarantine, segmented, currency)
-    _refuse_useless(facts, rows, quarantine, readings, as_of, files)
-    _drop(con, "lines", "valued", "copies", "bought", "names")
+    facts = _facts(orders, lines, rows, bought, copies, quarantine, segmented, currency)
+    _refuse_useless(facts, rows, quarantine, [r for r, _ in orders], as_of, files)
+    frames = history_frames(con, lines, section, currency, as_of) | people
+    checks = ledger_checks(facts, section, as_of=as_of, limit=min(r.limit for r, _ in orders))
+    checks += table_checks(tables) + history_checks(lines, frames, section, as_of)
     counted = [n for source in sources for n in source.rows_in]
     inputs = [fingerprint(f) | {"rows": n} for f, n in zip(files, counted, strict=True)]
+    scratch = [name for source in sources for name in source.scratch] + [f"{r.name}_typed" for r, _ in orders]
+    _drop(con, *scratch, *STEPS)
     return Ledger(
         rows,
         bought,
@@ -100,22 +143,29 @@ def build_ledger(
         _reasons(rows, facts),
         quarantine,
         inputs,
-        ledger_checks(facts, section, as_of=as_of, limit=min(reading.limit for reading in readings)),
+        checks,
         currency,
         digits,
         as_of,
         con,
+        {name: one.rows for name, one in tables.items()},
+        frames,
     )
 
 
 def _read(
-    con: ibis.BaseBackend, section: LedgerSection, base: Path, currency: str, today: date
+    con: ibis.BaseBackend,
+    section: LedgerSection,
+    base: Path,
+    currency: str,
+    today: date,
+    banned: Collection[str],
 ) -> tuple[list[Reading], list[SourceFile], list[Source]]:
     """Every source read into the engine, with what decides how it is typed."""
     readings, files, sources, ordinal = [], [], [], 0
     for number, (name, one) in enumerate(section.by_name().items()):
         found = source_files(one, base, name if section.sources else None)
-        sources.append(read_source(con, found, one, Place(number, len(files), ordinal)))
+        sources.append(read_source(con, found, one, Place(number, len(files), ordinal, tuple(banned))))
         files, ordinal = files + found, sources[-1].end
         reading = Reading(name, one, section, currency, {}, one.extracted or today)
         readings.append(replace(reading, digits=_currencies(sources[-1], reading)))
@@ -137,12 +187,10 @@ def _currencies(source: Source, reading: Reading) -> dict[str, int]:
     return known if fixed in known else known | {fixed: minor_digits(fixed)}
 
 
-def _typed(
-    con: ibis.BaseBackend, readings: list[Reading], sources: list[Source], section: LedgerSection
-) -> ir.Table:
+def _typed(con: ibis.BaseBackend, orders: list[tuple[Reading, Source]]) -> ir.Table:
     """The lines of all sources, typed."""
     tables = []
-    for reading, source in zip(readings, sources, strict=True):
+    for reading, source in orders:
         try:
             tables.append(con.create_table(f"{reading.name}_typed", typed_rows(con, source, reading)))
         except duckdb.Error as error:
@@ -154,8 +202,17 @@ def _typed(
     return ibis.union(*tables) if len(tables) > 1 else tables[0]
 
 
-def _typed_tables(readings: list[Reading]) -> list[str]:
-    return [f"{reading.name}_typed" for reading in readings]
+def _netted(con: ibis.BaseBackend, lines: ir.Table, section: LedgerSection, as_of: date) -> ir.Table:
+    """Refunds on the day of the orders that they take back; orders are looked for in the sources that share their ids."""
+    shared = lines.rename(own="source").mutate(source=lines.space)
+    matches = con.create_table("matches", match_refunds(shared, section.refunds, as_of))
+    netted = net_lines(shared, matches, section.refunds, as_of)
+    guests = netted.filter(netted.account.isnull() & (netted.reason == "guest") & netted.order_id.notnull())
+    guests = guests.select("source", "order_id").distinct().mutate(of_guest=ibis.literal(True))
+    netted = netted.left_join(guests, ["source", "order_id"]).drop("source_right", "order_id_right")
+    lost = (netted.reason == "refund_unmatched") & netted.of_guest.fill_null(False)
+    netted = netted.mutate(reason=ibis.ifelse(lost, "guest", netted.reason)).drop("of_guest")
+    return netted.drop("source").rename(source="own")
 
 
 def _counted_once(
@@ -183,8 +240,7 @@ def _quarantine_sample(rows: ir.Table) -> pd.DataFrame:
 
 
 def _facts(
-    readings: list[Reading],
-    sources: list[Source],
+    orders: list[tuple[Reading, Source]],
     lines: ir.Table,
     rows: ir.Table,
     bought: ir.Table,
@@ -210,7 +266,7 @@ def _facts(
     refunds = rows.filter((rows.state == "excluded") & (rows.reason == "amount_negative"))
     refunded = _listed(refunds.aggregate(rows=refunds.count(), amount=total(refunds.value_minor)))[0]
     whole = _listed(bought.aggregate(lines=bought.lines.sum(), amount=total(bought.amount_minor)))[0]
-    digits = {code: kind for reading in readings for code, kind in reading.digits.items()} | {
+    digits = {code: kind for reading, _ in orders for code, kind in reading.digits.items()} | {
         currency: minor_digits(currency)
     }
 
@@ -225,17 +281,14 @@ def _facts(
 
     codes = [currency, *sorted({s["currency"] for s in states} - {currency, None})]
     return Facts(
-        rows_in=sum(sum(source.rows_in) for source in sources),
+        rows_in=sum(sum(source.rows_in) for _, source in orders),
         rows={state: sum(s["rows"] for s in states if s["state"] == state) for state in STATES},
         money=tuple(money(code) for code in codes),
         amount_unreadable=sum(s["unreadable"] for s in states),
         kept_value=sum(int(s["value"] or 0) for s in states if s["state"] in ("used", "merged")),
         purchase_lines=int(whole["lines"] or 0),
         purchase_amount=int(whole["amount"] or 0),
-        controls=tuple(
-            _control(reading, source, came_in, digits)
-            for reading, source in zip(readings, sources, strict=True)
-        ),
+        controls=tuple(_control(reading, source, came_in, digits) for reading, source in orders),
         duplicate_rows=copies.count().execute(),
         overlap_rows=rows.filter(rows.reason.isin(("overlap", "superseded"))).count().execute(),
         rounded_rows=int(rounded["rounded"] or 0),
@@ -246,7 +299,7 @@ def _facts(
         segment_changes=_segment_changes(rows) if segmented else 0,
         negative_rows=int(refunded["rows"]),
         negative_minor=int(refunded["amount"] or 0),
-        notes=tuple(note for source in sources for note in source.notes),
+        notes=tuple(note for _, source in orders for note in source.notes),
     )
 
 

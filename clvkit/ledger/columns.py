@@ -1,8 +1,10 @@
 """Where in a file the columns are that the study names."""
 
-from clvkit.errors import DataError
+from collections.abc import Collection, Iterable
+
+from clvkit.errors import DataError, StudyError
 from clvkit.ledger.section import SourceSection
-from clvkit.rules import did_you_mean
+from clvkit.rules import did_you_mean, listed
 
 
 def names_in_order(count: int) -> list[str]:
@@ -10,16 +12,36 @@ def names_in_order(count: int) -> list[str]:
     return [str(i + 1) for i in range(count)]
 
 
-def find_columns(names: list[str], section: SourceSection, file: str) -> dict[str, int]:
+def open_columns(names: Iterable[str], wanted: Iterable[str], banned: Collection[str]) -> list[str]:
+    """The columns that may be read, in their order; capitals and spaces around a name make no difference.
+
+    Raises
+    ------
+    StudyError : the study asks for a banned column.
+    """
+    closed = {name.strip().casefold() for name in banned}
+    touched = [name for name in wanted if name.strip().casefold() in closed]
+    if touched:
+        raise StudyError(
+            f"the study reads {listed(touched)}, which privacy.banned_columns forbids",
+            place="ledger.columns",
+            fix="do without the column, or take it off privacy.banned_columns",
+        )
+    return [name for name in names if name.strip().casefold() not in closed]
+
+
+def find_columns(
+    names: list[str], section: SourceSection, file: str, banned: Collection[str] = ()
+) -> dict[str, int]:
     """Position of each column the study names, by its role (``customer``, ``date``, ...).
 
     Raises
     ------
+    StudyError : the study asks for a banned column.
     DataError : a column is missing or stands twice; names the nearest column there is.
     """
-    wanted = {role: name for role, name in section.columns if name is not None}
-    if section.columns.price is not None:  # the amount is price times quantity
-        wanted.pop("amount")
+    wanted = section.wanted()
+    open_columns(names, wanted.values(), banned)
     for role, name in wanted.items():
         if names.count(name) > 1:
             raise DataError(

@@ -84,16 +84,15 @@ def bytewise(text: ir.StringColumn) -> ir.Value:
 
 
 def to_decimal(text: ir.StringColumn, precision: int, scale: int) -> ir.DecimalColumn:
-    """The number written in ``text``, rounded half away from zero; null where it is none or has no room.
-
-    PostgreSQL cannot try a cast, so that there a number with an exponent, or of just as many digits before
-    the point as there is room for, is null too.
-    """
+    """The number written in ``text``, rounded half away from zero; null where it is none or has no room."""
     wanted = f"decimal({precision}, {scale})"
     if engine_of(text) != "postgres":
         return text.try_cast(wanted)
-    pattern = rf"^[+-]?(0*[0-9]{{1,{precision - scale - 1}}}([.][0-9]*)?|[.][0-9]+)$"
-    return ibis.ifelse(text.re_search(pattern), text, ibis.null("string")).cast(wanted)
+    # PostgreSQL cannot try a cast; its numbers without a stated size hold every text of this form.
+    written = text.re_search(r"^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]{1,3})?$")
+    number = ibis.ifelse(written, text, ibis.null("string")).cast("decimal").round(scale)
+    limit = ibis.literal(str(10 ** (precision - scale))).cast("decimal")
+    return ibis.ifelse(number.abs() < limit, number, ibis.null("decimal")).cast(wanted)
 
 
 def total(column: ir.IntegerColumn) -> ir.DecimalScalar:

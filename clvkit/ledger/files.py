@@ -22,6 +22,7 @@ class SourceFile:
     path: Path
     name: str
     format: str
+    source: str = "orders"
 
 
 def source_files(section: SourceSection, base: Path, name: str | None = None) -> list[SourceFile]:
@@ -64,13 +65,13 @@ def source_files(section: SourceSection, base: Path, name: str | None = None) ->
             fix="set ledger.format to csv or parquet, or narrow ledger.path",
         )
     kind = formats.pop()
-    return [SourceFile(p, _shown_name(p, written, Path(base)), kind) for p in found]
+    return [SourceFile(p, _shown_name(p, written, Path(base)), kind, name or "orders") for p in found]
 
 
 def inputs(section: LedgerSection, base: Path) -> list[dict]:
     """Name, sha256 and size of each file of the source, without reading its rows.
 
-    Returns a list of ``{"file": str, "sha256": str, "bytes": int}`` in file order. This is what an
+    Returns a list of ``{"source": str, "file": str, "sha256": str, "bytes": int}`` in file order. This is what an
     artifact made from the ledger is keyed by.
     """
     return [
@@ -87,7 +88,7 @@ def fingerprint(file: SourceFile) -> dict:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise unreadable(file, error) from error
-    return {"file": file.name, "sha256": digest, "bytes": file.path.stat().st_size}
+    return {"source": file.source, "file": file.name, "sha256": digest, "bytes": file.path.stat().st_size}
 
 
 def unreadable(file: SourceFile, error: OSError) -> DataError:

@@ -34,6 +34,9 @@ class Ledger:
     quarantine : a sample, at most 20 per reason: ``file, row, reason, value``. Personal data.
     inputs : ``file, sha256, bytes, rows`` of each file.
     checks : what was tested, with words.
+    tables : the tables beside the orders, by the name of their source; see `clvkit.ledger.tables`.
+    frames : what was found out about the history, without customers: ``daily``, ``flags``, ``overlaps``, and where
+        there are any ``conversions``, ``refunds`` and ``identity_…``.
     """
 
     rows: ir.Table
@@ -47,6 +50,8 @@ class Ledger:
     minor_digits: int
     as_of: date
     con: ibis.BaseBackend = field(repr=False)
+    tables: dict[str, ir.Table] = field(default_factory=dict)
+    frames: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
         """Write ``rows.parquet``, ``purchases.parquet`` and ``ledger.json`` into ``folder``."""
@@ -54,6 +59,10 @@ class Ledger:
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("rows", "purchases"):
             self.con.to_parquet(getattr(self, name), folder / f"{name}.parquet", compression="zstd")
+        for name, table in self.tables.items():
+            self.con.to_parquet(table, folder / f"table-{name}.parquet", compression="zstd")
+        for name, frame in self.frames.items():
+            frame.to_parquet(folder / f"frame-{name}.parquet", index=False)
         words = {
             "format": FORMAT,
             "currency": self.currency,
@@ -64,6 +73,8 @@ class Ledger:
             "checks": [asdict(c) for c in self.checks],
             "reasons": self.reasons.to_dict("records"),
             "quarantine": self.quarantine.to_dict("records"),
+            "tables": list(self.tables),
+            "frames": list(self.frames),
         }
         (folder / "ledger.json").write_text(
             json.dumps(words, indent=1, allow_nan=False) + "\n", encoding="utf-8"
@@ -108,6 +119,11 @@ class Ledger:
             words["minor_digits"],
             date.fromisoformat(words["as_of"]),
             con,
+            {
+                name: con.read_parquet(str(folder / f"table-{name}.parquet"), table_name=f"{name}_table")
+                for name in words["tables"]
+            },
+            {name: pd.read_parquet(folder / f"frame-{name}.parquet") for name in words["frames"]},
         )
 
 

@@ -38,7 +38,7 @@ def typed_rows(con: ibis.BaseBackend, source: Source, reading: Reading) -> ir.Ta
 
     Returns
     -------
-    Table of ``ordinal, source, file_no, row, account, day, order_id, product, category, quantity, currency,
+    Table of ``ordinal, source, space, file_no, row, account, day, order_id, product, category, quantity, currency,
     amount_minor, discount_minor, rounded_by, segment, loaded, reason, quarantined, value, record, has_id``; ``reason`` is null
     for rows that no rule and no policy touches.
     """
@@ -51,7 +51,11 @@ def typed_rows(con: ibis.BaseBackend, source: Source, reading: Reading) -> ir.Ta
         f"{reading.name}_days",
         rows.mutate(
             day=ibis.coalesce(rows.typed_day, day(rows.date, section)),
-            loaded=ibis.coalesce(rows.typed_loaded, day(rows.loaded, section)) if columns.loaded else NO_DAY,
+            loaded=ibis.coalesce(
+                rows.typed_loaded, day(rows.loaded, section), rows.loaded.left(10).try_cast("date")
+            )
+            if columns.loaded
+            else NO_DAY,
             currency=currency,
             given=rows.amount if columns.price is None else rows.price,
         ),
@@ -94,8 +98,9 @@ def typed_rows(con: ibis.BaseBackend, source: Source, reading: Reading) -> ir.Ta
         "rounded_by",
         "loaded",
         source=ibis.literal(reading.name),
+        space=ibis.literal(section.id_space or reading.name),
         account=rows.customer,
-        order_id=rows.order,
+        order_id=ibis.coalesce(rows.refund_of, rows.order),
         quantity=_decimals(rows.quantity, section).try_cast("float64") if columns.quantity else NO_NUMBER,
         segment=segment,
         reason=ibis.coalesce(rows.rule, rows.policy),
@@ -147,7 +152,7 @@ def _rounded(net: ir.IntegerColumn, rate: Decimal) -> ir.IntegerColumn:
 def _part(rows: ir.Table, part: str, reading: Reading, numeric: bool) -> ir.IntegerValue:
     """A discount, a tax or a delivery charge in minor units; zero where none is stated."""
     if getattr(reading.section.columns, part) is None:
-        return ibis.literal(0, "int64")
+        return ibis.literal(0).cast("int64")
     return minor_units(rows[part], reading.section, *_digits(rows, reading), numeric).minor.fill_null(0)
 
 
@@ -172,7 +177,7 @@ def _rules(rows: ir.Table, reading: Reading) -> list[tuple[ir.BooleanColumn, str
     """What puts a row into quarantine, the first that holds counts."""
     policy, columns = reading.policy, reading.section.columns
     rules = [(~rows.parsed, "row_unparseable")]
-    if policy.guests == "quarantine":
+    if policy.guests == "quarantine" and columns.customer:
         rules.append((rows.customer.isnull(), "customer_missing"))
     rules += [
         (rows.date.isnull() & rows.day.isnull(), "date_missing"),
@@ -201,7 +206,7 @@ def _policies(rows: ir.Table, reading: Reading) -> list[tuple[ir.BooleanColumn, 
     ):
         for name, patterns in named.items():
             policies.append((_any_of(column, patterns), f"{kind}:{name}"))
-    if policy.guests == "exclude":
+    if policy.guests == "exclude" and reading.section.columns.customer:
         policies.append((rows.customer.isnull(), "guest"))
     if policy.negative_amounts == "exclude":
         policies.append((rows.amount_minor < 0, "amount_negative"))

@@ -28,6 +28,7 @@ WORDS = {
     "overlap": "an earlier file has the same row; it counts once",
     "superseded": "a later file says something else of the same line; the later one counts",
     "guest": "no customer: a guest, who is reported and not modelled",
+    "erased": "a person who was erased: the amount stays, and names nobody",
     "refund": "a refund, taken off the order that it belongs to",
     "refund_unmatched": "a refund that no earlier purchase of the customer explains",
     "returned_in_full": "a purchase that was returned whole, and its refund",

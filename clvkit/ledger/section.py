@@ -5,8 +5,14 @@ from datetime import date
 from decimal import Decimal
 from typing import ClassVar, Literal
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from clvkit.ledger.anomalies import AnomaliesSection
+from clvkit.ledger.completeness import CompletenessSection
+from clvkit.ledger.currency import CurrencySection
+from clvkit.ledger.identity import IdentitySection
+from clvkit.ledger.inclusion import InclusionSection
+from clvkit.ledger.refunds import RefundsSection
 from clvkit.rules import RuleBroken, did_you_mean
 from clvkit.section import Section
 
@@ -19,7 +25,10 @@ class LedgerColumns(Section):
 
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
-    customer: str = Field("customer_id", description="Column that names the customer.")
+    customer: str | None = Field(
+        "customer_id",
+        description="Column that names the customer; null for refunds that name only their order.",
+    )
     date: str = Field("date", description="Column with the day (or moment) of the purchase.")
     amount: str = Field("amount", description="Column with the amount of the row, in the study's currency.")
     line_id: str | None = Field(
@@ -29,7 +38,11 @@ class LedgerColumns(Section):
         None, description="Column with the customer's segment; the segment of the first purchase counts."
     )
     order: str | None = Field(
-        None, description="Column with the order or receipt that the row belongs to, or that a refund is of."
+        None,
+        description="Column with the order or receipt that the row belongs to; of a refund, the one it takes back.",
+    )
+    refund_of: str | None = Field(
+        None, description="Column with the order that a refund takes back, where it is not in `order`."
     )
     product: str | None = Field(None, description="Column with the product of the row.")
     category: str | None = Field(None, description="Column with the product's category.")
@@ -48,12 +61,43 @@ class LedgerColumns(Section):
     )
 
 
+#: The tables beside the orders: their fields, those that must be there first, and what each field is.
+TABLES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
+    "customers": ({}, {"region": "text", "segment": "text", "registered": "date"}),
+    "products": ({"product": "text"}, {"category": "text", "unit_cost": "number", "list_price": "number"}),
+    "rates": ({"date": "date", "currency": "text", "rate": "number"}, {}),
+    "contracts": (
+        {"customer": "text", "start": "date"},
+        {"contract": "text", "end": "date", "plan": "text", "fee": "number", "currency": "text"},
+    ),
+    "tickets": (
+        {"customer": "text", "opened": "date"},
+        {"ticket": "text", "closed": "date", "minutes": "number", "topic": "text"},
+    ),
+    "marketing": ({"date": "date", "amount": "number"}, {"channel": "text", "currency": "text"}),
+    "totals": ({"date": "date", "account": "text", "amount": "number"}, {"currency": "text"}),
+}
+
+
+def _require_fields(section: "SourceSection") -> None:
+    needed, others = TABLES[section.holds]
+    known = needed | others
+    if missing := [name for name in needed if name not in section.fields]:
+        raise ValueError(f"{section.holds} need the field {missing[0]!r} under fields")
+    if unknown := [name for name in section.fields if name not in known]:
+        hint = did_you_mean(unknown[0], known) or f"it has {', '.join(known) or 'none'}"
+        raise ValueError(f"{section.holds} have no field {unknown[0]!r}; {hint}")
+    if section.accounts and section.holds != "customers":
+        raise ValueError("accounts belong to a source that holds customers")
+
+
 class SourceSection(Section):
     """Where the rows of one source are, and how they are read."""
 
-    holds: Literal["orders", "refunds"] = Field(
+    holds: Literal["orders", "refunds", *TABLES] = Field(
         "orders",
-        description="orders: purchases, negative amounts among them are refunds; refunds: every amount is paid back.",
+        description="What the rows are: orders (negative amounts among them are refunds), refunds (every amount is paid "
+        "back), or one of the tables beside them: customers, products, rates, contracts, tickets, marketing, totals.",
     )
     path: str | None = Field(
         None, description="File, folder or glob with CSV or Parquet files, relative to the study file."
@@ -76,6 +120,19 @@ class SourceSection(Section):
         None, description="Sign between groups of three digits in amounts written as text; none by default."
     )
     columns: LedgerColumns = Field(LedgerColumns(), description="Names of the columns in the source.")
+    fields: dict[str, str] = Field(
+        default_factory=dict,
+        description="Columns of a table beside the orders, field: column, such as {date: date, currency: code, rate: rate} "
+        "of rates.",
+    )
+    accounts: dict[str, str] = Field(
+        default_factory=dict,
+        description="Of customers: the column with a person's account in each source, {shop: account, till: card}.",
+    )
+    keys: dict[str, str] = Field(
+        default_factory=dict,
+        description="Columns that may show that two accounts are one person, kind: column: {email: e_mail}.",
+    )
     date_format: str = Field("%Y-%m-%d", description="How dates are written, in strptime's letters.")
     timezone: str | None = Field(
         None,
@@ -104,8 +161,8 @@ class SourceSection(Section):
     segment: str | None = Field(None, description="Segment of all rows of the source, instead of a column.")
     id_space: str | None = Field(
         None,
-        description="Name shared by sources whose line ids mean the same lines, such as a till and its predecessor; "
-        "None: the source's own.",
+        description="Name shared by sources whose orders and line ids mean the same ones, such as a till and its "
+        "predecessor, or a shop and its refunds; None: the source's own.",
     )
     extracted: date | None = Field(
         None, description="Day the extract was made; later dates are quarantined; today if not given."
@@ -139,11 +196,13 @@ class SourceSection(Section):
 
     @field_validator("date_format")
     @classmethod
-    def _whole_date(cls, value: str) -> str:
+    def _whole_date(cls, value: str, info: ValidationInfo) -> str:
         used = set(re.findall(r"%-?([A-Za-z])", value.replace("%%", "")))
         if unknown := sorted(used - _DATE_DIRECTIVES):
             raise RuleBroken(f"must not use %{unknown[0]}", "a usual format is %Y-%m-%d or %d.%m.%Y")
-        if not used & set("Yy") or not ("j" in used or ("d" in used and used & set("mbB"))):
+        month = bool(used & set("mbB"))
+        whole = "j" in used or (month and ("d" in used or info.data.get("holds") in TABLES))
+        if not used & set("Yy") or not whole:
             raise RuleBroken("must say year, month and day", "a usual format is %Y-%m-%d or %d.%m.%Y")
         if "z" in used and not value.endswith("%z"):
             raise RuleBroken("may have the offset %z only at its end")
@@ -180,7 +239,38 @@ class SourceSection(Section):
             raise ValueError("relation and query belong to a database; name it in database")
         if self.database is not None and (self.path or bool(self.relation) == bool(self.query)):
             raise ValueError("with a database, give either relation or query, and no path")
+        if self.holds == "orders" and self.columns.customer is None:
+            raise ValueError("columns.customer must name a column; only refunds can do without")
+        if self.holds in TABLES:
+            _require_fields(self)
+        elif self.fields:
+            raise ValueError(
+                f"fields belong to tables beside the orders; columns of {self.holds} go under columns"
+            )
         return self
+
+    @property
+    def is_lines(self) -> bool:
+        """Whether the rows are order lines or refunds, and not of a table beside them."""
+        return self.holds not in TABLES
+
+    def wanted(self) -> dict[str, str]:
+        """The columns to be read, by role."""
+        if not self.is_lines:
+            accounts = {f"account_{source}": column for source, column in self.accounts.items()}
+            return self.fields | accounts | {f"key_{kind}": column for kind, column in self.keys.items()}
+        wanted = {role: name for role, name in self.columns if name is not None}
+        if self.columns.price is not None:  # the amount is price times quantity
+            wanted.pop("amount")
+        return wanted | {f"key_{kind}": column for kind, column in self.keys.items()}
+
+    def roles(self) -> tuple[str, ...]:
+        """Every role that rows of the source have; those of no column are null."""
+        return (
+            (*LedgerColumns.model_fields, *(f"key_{kind}" for kind in self.keys))
+            if self.is_lines
+            else tuple(self.wanted())
+        )
 
 
 class LedgerSection(SourceSection):
@@ -234,6 +324,25 @@ class LedgerSection(SourceSection):
     )
     max_quarantined_share: float = Field(
         0.05, ge=0, le=1, description="Largest share of rows in quarantine with which a run still passes."
+    )
+    refunds: RefundsSection = Field(
+        RefundsSection(), description="With negative_amounts: net, how refunds find their sales."
+    )
+    exchange: CurrencySection = Field(
+        CurrencySection(), description="How amounts in other currencies become amounts in the study's."
+    )
+    identity: IdentitySection = Field(
+        IdentitySection(), description="How accounts that are one person are found."
+    )
+
+    anomalies: AnomaliesSection = Field(
+        AnomaliesSection(), description="When a day of the history is put up for review."
+    )
+    inclusion: InclusionSection = Field(
+        InclusionSection(), description="Which customers the models see, and what becomes of the others."
+    )
+    completeness: CompletenessSection = Field(
+        CompletenessSection(), description="How it is told up to which day a source is complete."
     )
 
     @model_validator(mode="after")

@@ -3,7 +3,7 @@
 All readers end in the same shape, one line per source row:
 
 ``ordinal`` (int64, place of the row over all files), ``file_no`` (int64), ``row`` (int64, line number in a
-CSV file, row number in a Parquet file or a table, from 1), ``parsed`` (bool), a text for each of `ROLES` (null
+CSV file, row number in a Parquet file or a table, from 1), ``parsed`` (bool), a text for each role of the source (null
 where missing), ``typed_day`` and ``typed_loaded`` (date, only where the source has dates as dates), ``record``
 (the whole row as text).
 """
@@ -16,15 +16,15 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from clvkit.errors import DataError
-from clvkit.ledger.columns import find_columns, names_in_order
+from clvkit.ledger.columns import find_columns, names_in_order, open_columns
 from clvkit.ledger.files import SourceFile
-from clvkit.ledger.section import LedgerColumns, SourceSection
+from clvkit.ledger.section import SourceSection
 from clvkit.ledger.split import fields, is_record, is_simple, mend, unquote
 from clvkit.ledger.text import line_batches
 from clvkit.ledger.values import typed_day
 
 LINES_LOOKED_AT = 1000
-ROLES = tuple(LedgerColumns.model_fields)
+OPEN = "open:"  # columns that go into the record, where others must not
 
 
 @dataclass
@@ -41,16 +41,21 @@ class Source:
     end: int  # the ordinal that the next source goes on from
     scratch: list[str] = field(default_factory=list)  # tables of the engine to drop once the rows are typed
     numeric: bool = False
+    typed: bool = False  # columns had types, and their texts are dates as YYYY-MM-DD and numbers with a point
     notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where the rows of a source come in the whole ledger: the source's number, its first file and first row."""
+    """Where the rows of a source come in the whole ledger: the source's number, its first file and first row.
+
+    ``banned`` are columns that must not be read.
+    """
 
     source: int = 0
     file: int = 0
     ordinal: int = 0
+    banned: tuple[str, ...] = ()
 
 
 def read_source(
@@ -76,7 +81,9 @@ def read_csv(con: ibis.BaseBackend, files: list[SourceFile], section: SourceSect
     con.raw_sql(f"CREATE TABLE {tables['lines']} (ordinal BIGINT, file_no BIGINT, row BIGINT, line VARCHAR)")
     widths, found, counts, base = [], [], [], place.ordinal
     for number, file in enumerate(files, start=place.file):
-        width, columns, count, last_row = _load_lines(con, tables["lines"], file, number, base, section)
+        width, columns, count, last_row = _load_lines(
+            con, tables["lines"], file, number, base, section, place.banned
+        )
         widths.append(width)
         found.append(columns)
         counts.append(count)
@@ -102,7 +109,13 @@ def read_csv(con: ibis.BaseBackend, files: list[SourceFile], section: SourceSect
 
 
 def _load_lines(
-    con: ibis.BaseBackend, table: str, file: SourceFile, number: int, base: int, section: SourceSection
+    con: ibis.BaseBackend,
+    table: str,
+    file: SourceFile,
+    number: int,
+    base: int,
+    section: SourceSection,
+    banned: tuple[str, ...],
 ) -> tuple[int, dict[str, int], int, int]:
     """Put the lines of one file into the engine.
 
@@ -114,7 +127,10 @@ def _load_lines(
         if columns is None and len(batch):
             # Before the other blocks are read: a file that is no table is refused at its first line.
             names = _header(batch["line"][0].as_py(), section, file)
-            columns, width = find_columns(names, section, file.name), len(names)
+            columns, width = find_columns(names, section, file.name, banned), len(names)
+            if banned:
+                allowed = open_columns(names, (), banned)
+                columns |= {f"{OPEN}{i}": i for i, name in enumerate(names) if name in allowed}
             batch = batch.slice(1) if section.header else batch
             _refuse_junk(batch["line"].slice(0, LINES_LOOKED_AT).to_pylist(), width, section, file)
         if not len(batch):
@@ -191,24 +207,37 @@ def _split(
             "row",
             "quoted",
             parsed=rows.whole & (rows.fields.length() == width),
-            record="line",
-            **{role: rows.fields[at] for role, at in columns.items()},
+            record=_record(rows, width, columns),
+            **{role: rows.fields[at] for role, at in columns.items() if not role.startswith(OPEN)},
         ),
     )
     rows = con.create_view(
         f"{name}_bare",
         rows.mutate(
-            **{role: ibis.ifelse(rows.quoted, unquote(rows[role]), rows[role]).strip() for role in columns}
+            **{
+                role: ibis.ifelse(rows.quoted, unquote(rows[role]), rows[role]).strip()
+                for role in columns
+                if not role.startswith(OPEN)
+            }
         ),
     )
     return _uniform(rows, section)
+
+
+def _record(rows: ir.Table, width: int, columns: dict[str, int]) -> ir.StringValue:
+    """The whole row; where columns are banned, the fields of the others, and nothing of a line that does not split."""
+    allowed = [at for role, at in columns.items() if role.startswith(OPEN)]
+    if not allowed:
+        return rows.line
+    kept = ibis.literal("\x1f").join([rows.fields[at] for at in allowed])
+    return ibis.ifelse(rows.whole & (rows.fields.length() == width), kept, ibis.null("string"))
 
 
 def _uniform(rows: ir.Table, section: SourceSection) -> ir.Table:
     """The common shape: words for a missing value become null, columns the study does not name are null."""
     none = ibis.null("string")
     texts = {}
-    for role in ROLES:
+    for role in section.roles():
         if role in rows.columns:
             there = rows.parsed & rows[role].notin(("", *section.missing_words))
             texts[role] = ibis.ifelse(there, rows[role], none)
@@ -230,7 +259,8 @@ def read_parquet(
     for number, file in enumerate(files, start=place.file):
         table, count = _open_parquet(con, file)
         names = [c for c in table.columns if c != "file_row_number"]
-        at = {role: names[i] for role, i in find_columns(names, section, file.name).items()}
+        at = {role: names[i] for role, i in find_columns(names, section, file.name, place.banned).items()}
+        names = open_columns(names, (), place.banned)
         rows, is_number, note = typed_texts(table, names, at, section, file.name)
         rows = con.create_view(
             f"parquet{number}",
@@ -253,7 +283,7 @@ def read_parquet(
             fix="write all files with the same type, or name only those that agree in ledger.path",
         )
     rows = ibis.union(*parts) if len(parts) > 1 else parts[0]
-    return Source(rows, counts, base, [], numeric[0], notes)
+    return Source(rows, counts, base, [], numeric[0], True, notes)
 
 
 def typed_texts(
@@ -288,8 +318,8 @@ def typed_texts(
         **days,
         **{role: table[name].cast("string").strip() for role, name in at.items()},
     )
-    money = at["amount"] if "amount" in at else at["price"]
-    return rows, table[money].type().is_numeric(), notes
+    money = at.get("amount") or at.get("price")
+    return rows, money is not None and table[money].type().is_numeric(), notes
 
 
 def _open_parquet(con, file: SourceFile) -> tuple[ir.Table, int]:

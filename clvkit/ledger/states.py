@@ -61,7 +61,7 @@ def purchases(lines: ir.Table, segmented: bool) -> ir.Table:
         amount_minor=lines.value_minor.sum().cast("int64"),
         lines=lines.count(),
         segment=lines.segment.min(),
-        ordinal=lines.ordinal.min(),
+        ordinal=ibis.coalesce(lines.ordinal.min(where=lines.amount_minor >= 0), lines.ordinal.min()),
     )
     if segmented:
         first = days.group_by("customer").agg(segment=days.segment.argmin(days.day))

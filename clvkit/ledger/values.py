@@ -107,6 +107,12 @@ def product(
     )
 
 
+def decimals(text: ir.StringColumn, section: SourceSection, numeric: bool, kind: str) -> ir.DecimalColumn:
+    """A text as a decimal of type ``kind``; null where it is no number, or one that the type cannot hold."""
+    readable, number = _number(text, section, numeric)
+    return ibis.ifelse(readable, number, ibis.null("string")).try_cast(kind)
+
+
 def _number(
     text: ir.StringColumn, section: SourceSection, numeric: bool
 ) -> tuple[ir.BooleanColumn, ir.StringColumn]:

@@ -27,7 +27,7 @@ class TestWhichFiles:
         assert bought(ledger) == BOUGHT
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         assert ledger.inputs == [
-            {"file": "orders.csv", "sha256": digest, "bytes": len(ROWS), "rows": 2},
+            {"source": "orders", "file": "orders.csv", "sha256": digest, "bytes": len(ROWS), "rows": 2},
         ]
 
     def test_a_folder_in_order_of_name(self, source, build):

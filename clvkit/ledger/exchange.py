@@ -1,0 +1,35 @@
+"""Amounts in the study's currency, where rows are in others."""
+
+import ibis
+import ibis.expr.types as ir
+
+from clvkit.errors import DataError
+from clvkit.ledger.currency import convert
+from clvkit.ledger.section import LedgerSection
+
+
+def in_currency(lines: ir.Table, rates: ir.Table | None, section: LedgerSection, currency: str) -> ir.Table:
+    """Lines with ``value_minor`` in minor units of ``currency``, and how each was converted.
+
+    Raises
+    ------
+    DataError : lines are in other currencies and no source holds rates, or a rate is missing.
+    """
+    sound = lines.filter(lines.reason.isnull() & (lines.currency != currency))
+    others = sorted(sound.select("currency").distinct().to_pyarrow()["currency"].to_pylist())
+    if others and rates is None:
+        raise DataError(
+            f"{sound.count().execute():,} rows are in {', '.join(others)}, the study is in {currency}, and no source "
+            "holds exchange rates",
+            place="ledger.sources",
+            fix="add a source that holds: rates, with its fields date, currency and rate",
+        )
+    if rates is None:
+        own = ibis.ifelse(lines.currency == currency, lines.amount_minor, ibis.null("int64"))
+        return lines.mutate(
+            value_minor=own,
+            rate_date=ibis.null("date"),
+            rate_age_days=ibis.null("int64"),
+            converted=ibis.literal(False),
+        )
+    return convert(lines, rates, section.exchange, currency)

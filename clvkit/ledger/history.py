@@ -1,0 +1,55 @@
+"""What a ledger says of its own history: odd days, completeness, refunds and conversions, as tables and checks."""
+
+from datetime import date
+
+import ibis
+import ibis.expr.types as ir
+import pandas as pd
+
+from clvkit.checks import Check
+from clvkit.ledger.anomalies import anomaly_checks, daily_inputs, flag
+from clvkit.ledger.completeness import completeness, completeness_checks
+from clvkit.ledger.currency import conversions
+from clvkit.ledger.section import LedgerSection
+
+
+def history_frames(
+    con: ibis.BaseBackend, lines: ir.Table, section: LedgerSection, currency: str, as_of: date
+) -> dict[str, pd.DataFrame]:
+    """Tables without a customer in them: ``daily``, ``flags``, ``conversions``, ``refunds``, ``overlaps``."""
+    booked = lines.mutate(day=lines.booked_day) if "booked_day" in lines.columns else lines
+    daily = daily_inputs(booked)
+    frames = {"daily": daily, "flags": flag(daily, section.anomalies)}
+    if len(daily["currency"].unique()) > 1 or (daily["currency"] != currency).any():
+        frames["conversions"] = conversions(lines, section.exchange)
+    if "booked_day" in lines.columns:
+        frames["refunds"] = _refunds(lines)
+    again = lines.filter(lines.reason.isin(("overlap", "superseded")))
+    months = again.group_by("source", "currency", "reason", month=again.day.truncate("M").cast("date")).agg(
+        rows=again.count().cast("int64"), amount_minor=again.amount_minor.sum().cast("int64")
+    )
+    frames["overlaps"] = months.order_by("source", "currency", "reason", "month").to_pyarrow().to_pandas()
+    return frames
+
+
+def _refunds(lines: ir.Table) -> pd.DataFrame:
+    """Refunds by source, currency and what became of them: rows, amounts, mean days after the sale."""
+    paid = lines.filter((lines.amount_minor < 0) & ~lines.quarantined)
+    became = ibis.coalesce(
+        paid.reason, ibis.ifelse(paid.booked_day != paid.day, "netted", "netted or same day")
+    )
+    grouped = paid.group_by("source", "currency", became=became).agg(
+        rows=paid.count().cast("int64"),
+        amount_minor=paid.amount_minor.sum().cast("int64"),
+        mean_days=paid.booked_day.delta(paid.day, unit="day").cast("float64").mean(),
+    )
+    return grouped.order_by("source", "currency", "became").to_pyarrow().to_pandas()
+
+
+def history_checks(
+    lines: ir.Table, frames: dict[str, pd.DataFrame], section: LedgerSection, as_of: date
+) -> list[Check]:
+    """Whether the history looks whole: odd days, and how far each source is complete."""
+    booked = lines.mutate(day=lines.booked_day) if "booked_day" in lines.columns else lines
+    found = completeness(booked, section.completeness)
+    return anomaly_checks(frames["flags"]) + completeness_checks(found, section.completeness, as_of)

@@ -1,0 +1,151 @@
+"""The tables beside the orders: customers, products, rates, contracts, tickets, marketing, totals.
+
+Every row of such a source is either in its table or among the rejects, with the field and the reason.
+"""
+
+from dataclasses import dataclass
+
+import ibis
+import ibis.expr.types as ir
+import pandas as pd
+
+from clvkit.checks import Check
+from clvkit.ledger.lines import NO_DAY, Reading
+from clvkit.ledger.section import TABLES
+from clvkit.ledger.source import Source
+from clvkit.ledger.values import day, decimals
+
+REJECTS_SHOWN = 20
+REJECT_COLUMNS = ("source", "file_no", "row", "field", "reason", "value")
+
+
+@dataclass(frozen=True)
+class SideTable:
+    """A table beside the orders.
+
+    ``rows`` has the fields of its kind, typed, those that the source does not have as nulls; ``account_…`` and
+    ``key_…`` columns are texts. ``rows_in`` is what was read, ``kept`` what is in ``rows``; ``rejects`` shows some of
+    the rest, as ``source, file_no, row, field, reason, value``.
+    """
+
+    holds: str
+    rows: ir.Table
+    rows_in: int
+    kept: int
+    rejects: pd.DataFrame
+
+
+def side_table(con: ibis.BaseBackend, source: Source, reading: Reading) -> SideTable:
+    """Type the rows of a table beside the orders; what cannot be read where it must be is rejected, and counted."""
+    section, (needed, others) = reading.section, TABLES[reading.section.holds]
+    texts = con.create_view(f"{reading.name}_texts", source.rows)
+    rules = [(~texts.parsed, "", "row_unparseable", texts.record)]
+    typed: dict[str, ir.Value] = {}
+    for field, kind in (needed | others).items():
+        if field not in section.fields:
+            typed[field] = {"date": NO_DAY, "number": ibis.null(NUMBER), "text": ibis.null("string")}[kind]
+            continue
+        text = texts[field]
+        typed[field] = _value(texts, field, kind, reading, source)
+        if field in needed:
+            rules.append((text.isnull(), field, "missing", text))
+        if kind != "text":
+            rules.append((text.notnull() & typed[field].isnull(), field, "unreadable", text))
+    extra = [name for name in section.wanted() if name.startswith(("account_", "key_"))]
+    judged = con.create_table(
+        f"{reading.name}_table",
+        texts.select(
+            "file_no",
+            "row",
+            *extra,
+            **typed,
+            wrong_field=ibis.cases(*((broken, field) for broken, field, _, _ in rules), else_=None),
+            wrong=ibis.cases(*((broken, reason) for broken, _, reason, _ in rules), else_=None),
+            wrong_value=ibis.cases(*((broken, value) for broken, _, _, value in rules), else_=None).left(200),
+        ),
+    )
+    good, bad = judged.filter(judged.wrong.isnull()), judged.filter(judged.wrong.notnull())
+    rejects = bad.select(
+        source=ibis.literal(reading.name),
+        file_no="file_no",
+        row="row",
+        field="wrong_field",
+        reason="wrong",
+        value="wrong_value",
+    ).order_by("file_no", "row")
+    return SideTable(
+        section.holds,
+        good.select(*typed, *extra),
+        sum(source.rows_in),
+        good.count().execute(),
+        rejects.limit(REJECTS_SHOWN).to_pyarrow().to_pandas(),
+    )
+
+
+NUMBER = "decimal(28, 12)"
+
+
+def _value(texts: ir.Table, field: str, kind: str, reading: Reading, source: Source) -> ir.Value:
+    if kind == "text":
+        return texts[field]
+    if kind == "number":
+        return decimals(texts[field], reading.section, source.typed, NUMBER)
+    if source.typed:
+        return texts[field].left(10).try_cast("date")
+    return day(texts[field], reading.section)
+
+
+def table_checks(tables: dict[str, SideTable]) -> list[Check]:
+    """One check per table beside the orders: how many of its rows could be used."""
+    return [
+        Check(
+            f"ledger.table.{name}",
+            f"The rows of {name} can be read",
+            "review" if one.kept < one.rows_in else "pass",
+            f"{one.kept:,} of {one.rows_in:,} rows of {name} ({one.holds}) can be used."
+            + (f" The first that cannot: {_first_reject(one.rejects)}." if len(one.rejects) else ""),
+            value=one.rows_in - one.kept,
+            threshold=0,
+            unit="rows",
+            severity="warn",
+            recommendation="" if one.kept == one.rows_in else "Correct the rows in the source and run again.",
+            chapter="01_ledger",
+        )
+        for name, one in tables.items()
+    ]
+
+
+def _first_reject(rejects: pd.DataFrame) -> str:
+    first = rejects.iloc[0]
+    return f"row {first['row']}, {first['field'] or 'the line'} is {first['reason'].replace('_', ' ')}"
+
+
+def rate_table(tables: list[SideTable]) -> ir.Table | None:
+    """All exchange rates, ``date, currency, rate``; None where no source holds any."""
+    found = [one.rows.select("date", "currency", "rate") for one in tables if one.holds == "rates"]
+    return (ibis.union(*found) if len(found) > 1 else found[0]) if found else None
+
+
+def links(texts: ir.Table, reading: Reading) -> list[ir.Table]:
+    """What a source says of who is who: ``source, account, kind, value`` for each of its identity keys.
+
+    ``texts`` are its rows as read. A row of customers that names a person's accounts in several sources links them by
+    itself, as the kind ``record``.
+    """
+    section, found = reading.section, []
+    owners = (
+        {reading.name: texts.customer}
+        if section.is_lines
+        else {name: texts[f"account_{name}"] for name in section.accounts}
+    )
+    record = ibis.literal(reading.name + ":") + texts.file_no.cast("string") + ":" + texts.row.cast("string")
+    for name, account in owners.items():
+        values = {kind: texts[f"key_{kind}"] for kind in section.keys}
+        if not section.is_lines:
+            values["record"] = record
+        for kind, value in values.items():
+            pairs = texts.select(
+                source=ibis.literal(name), account=account, kind=ibis.literal(kind), value=value
+            )
+            found.append(pairs.filter(pairs.account.notnull() & pairs.value.notnull()))
+    return found
