@@ -90,8 +90,9 @@ def to_decimal(text: ir.StringColumn, precision: int, scale: int) -> ir.DecimalC
         return text.try_cast(wanted)
     # PostgreSQL cannot try a cast; its numbers without a stated size hold every text of this form.
     written = text.re_search(r"^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]{1,3})?$")
-    number = ibis.ifelse(written, text, ibis.null("string")).cast("decimal").round(scale)
-    limit = ibis.literal(str(10 ** (precision - scale))).cast("decimal")
+    number = ibis.ifelse(written, text, ibis.null("string")).cast("decimal")
+    # Half a unit of the last place below the first number that has no room.
+    limit = ibis.literal(f"{10 ** (precision - scale) - 1}.{'9' * scale}5").cast("decimal")
     return ibis.ifelse(number.abs() < limit, number, ibis.null("decimal")).cast(wanted)
 
 

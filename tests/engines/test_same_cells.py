@@ -105,10 +105,17 @@ def test_rows_have_the_same_numbers_and_texts(opened, engine):
 def test_amounts_round_half_away_from_zero(opened, engine):
     table = open_relation(
         opened(engine),
-        query="SELECT * FROM (VALUES ('1.005'), ('-1.005'), ('2.004'), ('12x'), ('.5'), ('99999999999999999')) t(a)",
+        query="SELECT * FROM (VALUES ('1.005'), ('-1.005'), ('2.004'), ('12x'), ('.5'), ('1e3'), ('99999999999999999')) t(a)",
     )
     made = table.select("a", n=to_decimal(table.a, 18, 2)).to_pyarrow().to_pylist()
-    wanted = {"1.005": "1.01", "-1.005": "-1.01", "2.004": "2.00", "12x": None, ".5": "0.50"}
+    wanted = {
+        "1.005": "1.01",
+        "-1.005": "-1.01",
+        "2.004": "2.00",
+        "12x": None,
+        ".5": "0.50",
+        "1e3": "1000.00",
+    }
     wanted["99999999999999999"] = None
     assert {row["a"]: None if row["n"] is None else str(row["n"]) for row in made} == wanted
 
