@@ -127,6 +127,49 @@ def check(
     raise typer.Exit(inspect_study(chosen, _absolute(out), as_json=json_))
 
 
+@app.command()
+def new(
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="A CSV or Parquet file, a folder of them, or a pattern.")
+    ],
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FILE", help="Write the study here; printed if not given.")
+    ] = None,
+) -> None:
+    """Look at data never seen before and propose a study, with every doubt marked.
+
+    What the data leave open is marked UNSURE in the study, with what to look for. `clv check` shows what it would use.
+    """
+    from clvkit.propose import write_proposal
+
+    typer.echo(write_proposal(data, to))
+
+
+@app.command()
+def erase(
+    study: StudyFile,
+    customer: Annotated[
+        str, typer.Argument(metavar="CUSTOMER", help="The customer's pseudonym, or SOURCE:ACCOUNT.")
+    ],
+    by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who carries out the erasure.")],
+    out: Reports = None,
+) -> None:
+    """Erase a person from the crosswalk, the store and the scores of a study.
+
+    Published reports stand: they name nobody. The certificate lists what was changed, what to refit, whom to tell, and
+    which of your own files still hold the person; those are not touched.
+    """
+    from datetime import date
+
+    from clvkit.erasure import erase as carry_out
+
+    typer.echo(
+        carry_out(
+            _study(study, None, None), customer, by=by, today=date.today(), reports=_absolute(out)
+        ).text()
+    )
+
+
 @app.command("list")
 def list_(
     study: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="Name of a study.")] = None,

@@ -7,8 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clvkit.artifacts import KINDS
+from clvkit.artifacts import CROSSWALK, KINDS
 from clvkit.errors import StudyError
+from clvkit.ledger.inclusion import InclusionSection
 from clvkit.recorder import Recorder
 from clvkit.runs import DRAFT, STORE, read_json, reports_root
 from clvkit.store import Store, code_fingerprint, library_versions
@@ -74,11 +75,26 @@ class Workbench(Recorder):
         """The ledger: every source row with its state, and the purchases up to the as-of date."""
         return self.get("ledger")
 
+    def everybody(self) -> "IbisTable":
+        """One row per customer who bought by the as-of date, with the rule of inclusion that fits and its treatment."""
+        from clvkit.customers import customer_summary
+        from clvkit.ledger.crosswalk import known_members
+        from clvkit.ledger.inclusion import apply
+
+        ledger = self.ledger()
+        accounts = known_members(ledger.con, self.study_folder / CROSSWALK)
+        return apply(
+            customer_summary(ledger.purchases, self.study.as_of), self.study.ledger.inclusion, accounts
+        )
+
     def summary(self) -> "IbisTable":
-        """One row per customer who bought by the as-of date, as an Ibis table."""
+        """One row per customer that the models see, as an Ibis table."""
         from clvkit.customers import customer_summary
 
-        return customer_summary(self.ledger().purchases, self.study.as_of)
+        if self.study.ledger.inclusion == InclusionSection():
+            return customer_summary(self.ledger().purchases, self.study.as_of)
+        everybody = self.everybody()
+        return everybody.filter(everybody.treatment != "exclude")
 
     def cells(self) -> "pd.DataFrame":
         """Distinct (segment, frequency, recency, T) with the number of customers in each."""

@@ -12,7 +12,9 @@ import ibis.expr.types as ir
 import pandas as pd
 import pyarrow as pa
 
-from clvkit.errors import DataError, StudyError
+from clvkit.errors import DataError
+from clvkit.ledger.costs import margin_ladder
+from clvkit.ledger.currencies import is_currency, minor_digits
 from clvkit.ledger.customers import with_customers
 from clvkit.ledger.engine import connect, total
 from clvkit.ledger.exchange import in_currency
@@ -31,31 +33,6 @@ from clvkit.ledger.tables import rate_table, side_table, table_checks
 
 SAMPLE_PER_REASON = 20
 STEPS = ("lines", "copies", "overlaps", "named", "matches", "netted", "valued", "bought", "names")
-
-
-def minor_digits(currency: str) -> int:
-    """Digits of the currency's minor unit (ISO 4217): 2 for USD, 0 for JPY, 3 for KWD.
-
-    Raises
-    ------
-    StudyError : the code is not one of ISO 4217.
-    """
-    from babel.numbers import get_currency_precision
-
-    if not is_currency(currency):
-        raise StudyError(
-            f"currency must be an ISO 4217 code such as USD, EUR or JPY (got {currency!r})",
-            place="currency",
-            fix="use the three-letter code of the currency of the amounts",
-        )
-    return get_currency_precision(currency)
-
-
-def is_currency(code: str) -> bool:
-    """Whether a code is one of ISO 4217."""
-    from babel import Locale
-
-    return code in Locale("en").currencies
 
 
 def build_ledger(
@@ -111,7 +88,7 @@ def build_ledger(
         base=Path(base),
     )
     lines = con.create_table("named", lines)
-    if section.negative_amounts == "net":
+    if section.negative_amounts == "net" and _has_refunds(lines):
         lines = con.create_table("netted", _netted(con, lines, section, as_of))
     lines = con.create_table(
         "valued", in_currency(lines, rate_table(list(tables.values())), section, currency)
@@ -130,8 +107,10 @@ def build_ledger(
     facts = _facts(orders, lines, rows, bought, copies, quarantine, segmented, currency)
     _refuse_useless(facts, rows, quarantine, [r for r, _ in orders], as_of, files)
     frames = history_frames(con, lines, section, currency, as_of) | people
+    if section.costs is not None:
+        frames |= margin_ladder(lines, list(tables.values()), section.costs, currency)
     checks = ledger_checks(facts, section, as_of=as_of, limit=min(r.limit for r, _ in orders))
-    checks += table_checks(tables) + history_checks(lines, frames, section, as_of)
+    checks += table_checks(tables) + history_checks(frames, section, as_of)
     counted = [n for source in sources for n in source.rows_in]
     inputs = [fingerprint(f) | {"rows": n} for f, n in zip(files, counted, strict=True)]
     scratch = [name for source in sources for name in source.scratch] + [f"{r.name}_typed" for r, _ in orders]
@@ -200,6 +179,10 @@ def _typed(con: ibis.BaseBackend, orders: list[tuple[Reading, Source]]) -> ir.Ta
                 fix="check that every file is complete; export damaged ones again",
             ) from error
     return ibis.union(*tables) if len(tables) > 1 else tables[0]
+
+
+def _has_refunds(lines: ir.Table) -> bool:
+    return lines.filter(lines.reason.isnull() & (lines.amount_minor < 0)).limit(1).count().execute() > 0
 
 
 def _netted(con: ibis.BaseBackend, lines: ir.Table, section: LedgerSection, as_of: date) -> ir.Table:

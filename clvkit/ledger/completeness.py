@@ -250,7 +250,7 @@ def completeness_checks(found: Completeness, section: CompletenessSection, as_of
         "history.complete", "All sources are complete on the as-of date",
         "pass" if short.empty else "fail" if late else "review",
         f"Every source is complete to {date_words(as_of)}." if short.empty
-        else f"Data are complete only {each}; the as-of date is {date_words(as_of)}.",
+        else f"Not every source is complete: {each}; the as-of date is {date_words(as_of)}.",
         value=days, threshold=0, unit="days after the common cut-off", chapter=CHAPTER,
         recommendation="" if short.empty
         else f"Use an as-of date no later than {date_words(found.cut_off)}, or load the missing days: customers would be "
@@ -264,7 +264,7 @@ def completeness_checks(found: Completeness, section: CompletenessSection, as_of
         checks.append(Check(
             "history.latency", "Rows arrive soon after their day", "info",
             f"The slowest source, {worst['source']}, has {percent(0.99, 0)} of a day's rows after "
-            f"{worst['lag_rows']:.0f} days and {percent(0.99, 0)} of its money after {worst['lag_money']:.0f}.",
+            f"{_days(worst['lag_rows'])} and {percent(0.99, 0)} of its money after {_days(worst['lag_money'])}.",
             value=float(worst["lag_rows"]), unit="days", severity="info", chapter=CHAPTER,
         ))  # fmt: skip
     early, rows = int(found.sources["early_rows"].sum()), int(found.sources["rows"].sum())
@@ -276,3 +276,7 @@ def completeness_checks(found: Completeness, section: CompletenessSection, as_of
             recommendation="See whether the two dates are in different time zones, or whether the source books ahead.",
         ))  # fmt: skip
     return checks
+
+
+def _days(number: float) -> str:
+    return f"{number:.0f} day" + ("" if round(number) == 1 else "s")

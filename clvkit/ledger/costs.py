@@ -5,55 +5,20 @@ company's. Every line says which of them it rests on.
 """
 
 from decimal import Decimal
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import ibis
 import ibis.expr.types as ir
 import pandas as pd
-from pydantic import Field, field_validator
 
 from clvkit.errors import DataError
-from clvkit.rules import RuleBroken, rate_hint
-from clvkit.section import Section
+from clvkit.ledger.currencies import minor_digits
+from clvkit.ledger.policies import LEVELS, CostsSection
 
-Level = Literal["product", "category", "segment", "company"]
-LEVELS: tuple[Level, ...] = ("product", "category", "segment", "company")
+if TYPE_CHECKING:
+    from clvkit.ledger.tables import SideTable
+
 SHARE_DIGITS = 9
-
-
-class CostsSection(Section):
-    """Product cost: the order in which sources of it are asked, and the shares of the estimates."""
-
-    hierarchy: tuple[Level, ...] = Field(
-        LEVELS, description="Where a line's cost is looked for, in turn; the last must be company."
-    )
-    by_category: dict[str, float] = Field(
-        {}, description="Product cost by category, as a fraction of the amount."
-    )
-    by_segment: dict[str, float] = Field(
-        {}, description="Product cost by segment, as a fraction of the amount."
-    )
-    company: float = Field(
-        ge=0, le=1, description="Product cost where nothing nearer is known, as a fraction of the amount."
-    )
-
-    @field_validator("by_category", "by_segment")
-    @classmethod
-    def _fractions(cls, value: dict[str, float]) -> dict[str, float]:
-        for name, share in value.items():
-            if not 0 <= share <= 1:
-                raise RuleBroken(f"must be between 0 and 1 (got {share:g})", rate_hint(share), at=name)
-        return value
-
-    @field_validator("hierarchy")
-    @classmethod
-    def _ends_in_company(cls, value: tuple[Level, ...]) -> tuple[Level, ...]:
-        if not value or value[-1] != "company" or len(set(value)) != len(value):
-            raise RuleBroken(
-                "must name each level once and company last",
-                "so that every line has a cost: product, company",
-            )
-        return value
 
 
 def cost_of_lines(
@@ -99,6 +64,25 @@ def cost_of_lines(
     cost = ibis.coalesce(*(cost for _, cost in asked))
     known = known.mutate(cost_minor=cost, cost_source=source)
     return known.select(*lines.columns, "cost_minor", "cost_source")
+
+
+def margin_ladder(
+    lines: ir.Table, tables: list["SideTable"], section: CostsSection, currency: str
+) -> dict[str, pd.DataFrame]:
+    """``ladder`` and ``cost_sources`` of converted lines, with the unit costs of the tables that hold products.
+
+    Unit costs are in the study's currency.
+    """
+    found = [
+        one.rows.select(
+            "product", "category", unit_cost_minor=one.rows.unit_cost * 10 ** minor_digits(currency)
+        )
+        for one in tables
+        if one.holds == "products"
+    ]
+    products = (ibis.union(*found) if len(found) > 1 else found[0]) if found else None
+    costed = cost_of_lines(lines, products, section, amount="value_minor")
+    return {"ladder": ladder(costed, currency), "cost_sources": cost_sources(costed, currency)}
 
 
 def ladder(lines: ir.Table, currency: str | None = None) -> pd.DataFrame:

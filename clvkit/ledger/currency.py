@@ -9,58 +9,20 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Literal
 
 import ibis
 import ibis.expr.types as ir
 import pandas as pd
 import pyarrow as pa
-from pydantic import Field, model_validator
 
 from clvkit.errors import DataError, StudyError
-from clvkit.rules import RuleBroken
-from clvkit.section import Section
+from clvkit.ledger.policies import CurrencySection
 
 DAYS_PER_YEAR = Decimal("365.25")
 # Minor units of the study's currency per minor unit of the line's. With amounts below 10^17, products have
 # at most 38 digits, which is what every engine's decimals hold.
 RATE_DIGITS = 14
 RATE_TYPE = pa.decimal128(20, RATE_DIGITS)
-
-
-class CurrencySection(Section):
-    """How amounts in other currencies become amounts in the study's."""
-
-    method: Literal["transaction_date", "period_average", "constant", "forward"] = Field(
-        "transaction_date",
-        description=(
-            "Rate of a cash flow: the last one known on its day, the average of its calendar month, that of "
-            "constant_date for all, or (after constant_date) the forward rate by interest parity."
-        ),
-    )
-    constant_date: date | None = Field(
-        None, description="Day whose rates hold for all (constant), or from which forwards run (forward)."
-    )
-    max_age_days: int = Field(5, ge=0, description="Age up to which a rate counts as current, in days.")
-    missing: Literal["stop", "stale"] = Field(
-        "stop",
-        description="What a rate older than max_age_days does: stop the run, or be used, labelled by its age.",
-    )
-    interest_rates: dict[str, float] = Field(
-        {}, description="Interest rate by currency, for forward: fraction per year, simple interest."
-    )
-
-    @model_validator(mode="after")
-    def _complete(self) -> "CurrencySection":
-        if self.method in ("constant", "forward") and self.constant_date is None:
-            raise RuleBroken(
-                f"is needed with method {self.method}", "write a day such as 2024-06-30", at="constant_date"
-            )
-        if self.method == "forward" and not self.interest_rates:
-            raise RuleBroken(
-                "are needed with method forward", "write for example {USD: 0.05}", at="interest_rates"
-            )
-        return self
 
 
 class Series:
@@ -197,7 +159,7 @@ def _times(amount: ir.IntegerValue, rate: ir.DecimalValue) -> ir.IntegerValue:
 def _rate_table(lines: ir.Table, rates: ir.Table, section: CurrencySection, to: str) -> ir.Table:
     """One row per currency and day that lines need: ``currency, day, rate, rate_date, rate_age_days``."""
     # The ledger's build imports this room, so this import has to wait.
-    from clvkit.ledger.build import minor_digits
+    from clvkit.ledger.currencies import minor_digits
 
     foreign = lines.filter((lines.currency != to) & lines.day.notnull() & lines.amount_minor.notnull())
     needed = foreign.group_by("currency", "day").agg(

@@ -8,7 +8,7 @@ import pandas as pd
 
 from clvkit.checks import Check
 from clvkit.ledger.anomalies import anomaly_checks, daily_inputs, flag
-from clvkit.ledger.completeness import completeness, completeness_checks
+from clvkit.ledger.completeness import Completeness, completeness, completeness_checks
 from clvkit.ledger.currency import conversions
 from clvkit.ledger.section import LedgerSection
 
@@ -28,6 +28,8 @@ def history_frames(
     months = again.group_by("source", "currency", "reason", month=again.day.truncate("M").cast("date")).agg(
         rows=again.count().cast("int64"), amount_minor=again.amount_minor.sum().cast("int64")
     )
+    found = completeness(booked, section.completeness)
+    frames |= {"sources": found.sources, "latency": found.latency, "quantiles": found.quantiles}
     frames["overlaps"] = months.order_by("source", "currency", "reason", "month").to_pyarrow().to_pandas()
     return frames
 
@@ -46,10 +48,19 @@ def _refunds(lines: ir.Table) -> pd.DataFrame:
     return grouped.order_by("source", "currency", "became").to_pyarrow().to_pandas()
 
 
-def history_checks(
-    lines: ir.Table, frames: dict[str, pd.DataFrame], section: LedgerSection, as_of: date
-) -> list[Check]:
+def completeness_of(frames: dict[str, pd.DataFrame]) -> Completeness:
+    """How far each source is complete, from a ledger's ``frames``."""
+    sources = frames["sources"]
+    running = sources[sources["why"] != "ended"]["complete_to"]
+    return Completeness(
+        sources,
+        frames["latency"],
+        frames["quantiles"],
+        min(running) if len(running) else max(sources["complete_to"]),
+    )
+
+
+def history_checks(frames: dict[str, pd.DataFrame], section: LedgerSection, as_of: date) -> list[Check]:
     """Whether the history looks whole: odd days, and how far each source is complete."""
-    booked = lines.mutate(day=lines.booked_day) if "booked_day" in lines.columns else lines
-    found = completeness(booked, section.completeness)
+    found = completeness_of(frames)
     return anomaly_checks(frames["flags"]) + completeness_checks(found, section.completeness, as_of)

@@ -7,57 +7,22 @@ take one apart, and each time an event says so.
 import secrets
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field, field_validator
 
 from clvkit.ledger.crosswalk import EVENT_COLUMNS, MEMBERS, REVIEW_COLUMNS, Crosswalk, new_pseudonyms
 from clvkit.ledger.identity_customers import Naming, merge_ranks, name_pieces
 from clvkit.ledger.identity_graph import Links, comparable, masked
 from clvkit.ledger.identity_tables import Tabular, number_accounts, outside_crosswalk, texts
-from clvkit.rules import RuleBroken
-from clvkit.section import Section
+from clvkit.ledger.policies import IdentitySection
 
 if TYPE_CHECKING:
     import ibis
     import ibis.expr.types as ir
-
-
-class IdentitySection(Section):
-    """Which accounts are one customer. Customers get random pseudonyms, kept from run to run."""
-
-    keys: tuple[str, ...] = Field(
-        (), description="Kinds of keys that link accounts, the strongest first; none: every account is one."
-    )
-    max_accounts_per_key: int = Field(
-        4, ge=2, description="A value that more accounts share than this links nobody, as a shared address."
-    )
-    max_cluster: int = Field(
-        10, ge=2, description="Accounts of one customer above which the weakest keys do not link any more."
-    )
-    bridges: Literal["hold", "link"] = Field(
-        "hold",
-        description="Whether a value that alone joins two groups of two or more accounts waits for a review.",
-    )
-    ignore: tuple[str, ...] = Field(
-        (), description="Values that never link, such as info@acme.test; in any way of writing them."
-    )
-    crosswalk: str | None = Field(
-        None,
-        description="CSV or Parquet file with source, account, customer, relative to the study file; it wins "
-        "over keys.",
-    )
-
-    @field_validator("keys")
-    @classmethod
-    def _distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(value)) < len(value) or not all(kind.strip() for kind in value):
-            raise RuleBroken("must name each kind of key once", "for example [email, phone, loyalty]")
-        return value
 
 
 def resolve(

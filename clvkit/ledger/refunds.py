@@ -6,36 +6,11 @@ negative amount, and the order it cancels like a sale; so each refund is given i
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Literal
 
 import ibis
 import ibis.expr.types as ir
-from pydantic import Field
 
-from clvkit.section import Section
-
-
-class RefundsSection(Section):
-    """How refunds find their sales, and what becomes of those that find none."""
-
-    match: tuple[Literal["order", "line", "product"], ...] = Field(
-        ("order", "line", "product"),
-        min_length=1,
-        description=(
-            "Ways to find a refund's sale, tried in turn: the order it names; the same account, product and "
-            "absolute amount; the latest sale of the same customer and product."
-        ),
-    )
-    unmatched: Literal["exclude", "net_customer", "quarantine"] = Field(
-        "exclude",
-        description=(
-            "What becomes of refunds without a sale: left out, netted against the customer's latest "
-            "purchase (left out where there is none), or quarantined."
-        ),
-    )
-    max_lag_days: int = Field(
-        366, ge=0, description="Longest time from a sale to a refund matched by product alone, in days."
-    )
+from clvkit.ledger.policies import RefundsSection
 
 
 def match_refunds(lines: ir.Table, section: RefundsSection, as_of: date | None = None) -> ir.Table:

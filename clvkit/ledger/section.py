@@ -9,10 +9,8 @@ from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_v
 
 from clvkit.ledger.anomalies import AnomaliesSection
 from clvkit.ledger.completeness import CompletenessSection
-from clvkit.ledger.currency import CurrencySection
-from clvkit.ledger.identity import IdentitySection
 from clvkit.ledger.inclusion import InclusionSection
-from clvkit.ledger.refunds import RefundsSection
+from clvkit.ledger.policies import CostsSection, CurrencySection, IdentitySection, RefundsSection
 from clvkit.rules import RuleBroken, did_you_mean
 from clvkit.section import Section
 
@@ -337,6 +335,9 @@ class LedgerSection(SourceSection):
 
     anomalies: AnomaliesSection = Field(
         AnomaliesSection(), description="When a day of the history is put up for review."
+    )
+    costs: CostsSection | None = Field(
+        None, description="What products cost: the margin ladder of the report; None: it has none."
     )
     inclusion: InclusionSection = Field(
         InclusionSection(), description="Which customers the models see, and what becomes of the others."

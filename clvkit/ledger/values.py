@@ -44,14 +44,14 @@ def day(text: ir.StringColumn, section: SourceSection) -> ir.DateColumn:
     if section.timezone:
         if offset is not None:
             moment = moment - _minutes(offset).as_interval("m")
-        moment = local_day(moment, section.timezone, section.day_starts)
+        moment = local_day(moment, section.timezone, section.day_starts, written_in="UTC")
     return ibis.ifelse(readable, moment.cast("date"), ibis.null("date"))
 
 
 def typed_day(column: ir.Column, section: SourceSection) -> ir.DateColumn:
     """The day of a column of dates or moments: the one written, or the zone's where the section names one."""
     if section.timezone and column.type().is_timestamp():
-        return local_day(column, section.timezone, section.day_starts)
+        return local_day(column, section.timezone, section.day_starts, written_in="UTC")
     return column.cast("date")
 
 
