@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from clvkit.checks import Check
     from clvkit.cohorts import CohortTriangles
     from clvkit.fit import Fit
+    from clvkit.restatement import Comparison
     from clvkit.retention import Retention
     from clvkit.sensitivity import Sensitivity
     from clvkit.valuation import Valuation
@@ -86,6 +87,12 @@ class Workbench(Recorder):
         return apply(
             customer_summary(ledger.purchases, self.study.as_of), self.study.ledger.inclusion, accounts
         )
+
+    def restatement(self) -> "Comparison | None":
+        """What closed months say differently from the last version of the data; None where there was none."""
+        from clvkit.restated import since_last_version
+
+        return since_last_version(self)
 
     def summary(self) -> "IbisTable":
         """One row per customer that the models see, as an Ibis table."""

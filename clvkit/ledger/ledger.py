@@ -23,7 +23,8 @@ class Ledger:
     Attributes
     ----------
     rows : one line per source row: ``row`` (line number in a CSV file, row number in a Parquet file, from 1),
-        ``file``, ``source``, ``customer``, ``day``, ``currency``, ``amount_minor`` (int64, null where unreadable),
+        ``file``, ``source``, ``line_id`` (null where the source has none), ``customer``, ``day`` (of a netted refund, its
+        sale's), ``booked_day``, ``currency``, ``amount_minor`` (int64, null where unreadable),
         ``value_minor`` (the same in the study's currency), ``segment``, ``state`` (``used``, ``merged``, ``later``, ``excluded``, ``quarantined``), ``reason`` (null for used
         rows) and ``value`` (the text that broke the rule, quarantined rows only).
     purchases : one line per customer and day up to the as-of date: ``customer, day, amount_minor, lines,
@@ -81,8 +82,10 @@ class Ledger:
         )
 
     @classmethod
-    def load(cls, folder: Path) -> "Ledger":
+    def load(cls, folder: Path, con: ibis.BaseBackend | None = None) -> "Ledger":
         """Open a saved ledger; its tables stay on disk and are read when asked for.
+
+        ``con`` is another ledger's engine, for tables that are to be compared with its own.
 
         Raises
         ------
@@ -97,9 +100,11 @@ class Ledger:
                     place=folder.name,
                     fix="build the ledger again",
                 )
-            con = connect()
+            prefix = "" if con is None else f"{folder.name}_"
+            con = con or connect()
             rows, purchases = (
-                con.read_parquet(str(folder / f"{n}.parquet"), table_name=n) for n in ("rows", "purchases")
+                con.read_parquet(str(folder / f"{n}.parquet"), table_name=f"{prefix}{n}")
+                for n in ("rows", "purchases")
             )
         except (OSError, KeyError, json.JSONDecodeError, ibis.common.exceptions.IbisError) as error:
             raise DataError(
@@ -120,7 +125,9 @@ class Ledger:
             date.fromisoformat(words["as_of"]),
             con,
             {
-                name: con.read_parquet(str(folder / f"table-{name}.parquet"), table_name=f"{name}_table")
+                name: con.read_parquet(
+                    str(folder / f"table-{name}.parquet"), table_name=f"{prefix}{name}_table"
+                )
                 for name in words["tables"]
             },
             {name: pd.read_parquet(folder / f"frame-{name}.parquet") for name in words["frames"]},

@@ -7,11 +7,11 @@ import ibis.expr.types as ir
 
 
 def duplicates(typed: ir.Table) -> ir.Table:
-    """``ordinal`` of every row that repeats an earlier one, among the rows no rule or policy touches."""
+    """``ordinal`` of every row that repeats an earlier one of its file, among the rows no rule or policy touches."""
     sound = typed.filter(typed.reason.isnull() & typed.record.notnull())
-    repeated = sound.group_by("record").agg(first=sound.ordinal.min(), copies=sound.count())
+    repeated = sound.group_by("file_no", "record").agg(first=sound.ordinal.min(), copies=sound.count())
     repeated = repeated.filter(repeated.copies > 1)
-    both = sound.join(repeated, "record")
+    both = sound.join(repeated, ["file_no", "record"])
     return both.filter(both.ordinal > both.first).select("ordinal")
 
 
@@ -96,12 +96,15 @@ def with_states(lines: ir.Table, bought: ir.Table, names: ir.Table, as_of: date)
         (is_first, ibis.null("string")),
         else_=ibis.ifelse(rows.amount_minor < 0, "refund", "same_day"),
     )
-    rows = rows.mutate(state=state, reason=reason).join(names, "file_no").order_by("ordinal")
+    line_id = ibis.ifelse(rows.has_id, rows.record, ibis.null("string"))
+    if "booked_day" not in rows.columns:
+        rows = rows.mutate(booked_day=rows.day)
+    rows = rows.mutate(state=state, reason=reason, line_id=line_id).join(names, "file_no").order_by("ordinal")
     return rows.select(*ROW_COLUMNS)
 
 
-ROW_COLUMNS = ("row", "file", "source", "customer", "day", "currency", "amount_minor", "value_minor", "segment", "state",
-               "reason", "value")  # fmt: skip
+ROW_COLUMNS = ("row", "file", "source", "line_id", "customer", "day", "booked_day", "currency", "amount_minor",
+               "value_minor", "segment", "state", "reason", "value")  # fmt: skip
 
 
 def known(rows: ir.Table, as_of: date) -> ir.BooleanColumn:

@@ -1,0 +1,73 @@
+"""What the sources say differently from the last time: this ledger against the version before it."""
+
+from typing import TYPE_CHECKING
+
+from clvkit.checks import Check
+from clvkit.erasure import read_log
+from clvkit.ledger import Ledger
+from clvkit.numbers import count
+from clvkit.restatement import Comparison, compare
+from clvkit.versions import keep_version, list_versions, snapshot, version_id
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+    from clvkit.workbench import Workbench
+
+
+def since_last_version(bench: "Workbench") -> Comparison | None:
+    """Closed months that are restated since the last version of the data; None where there is no earlier one.
+
+    The ledger's version is kept under ``reports/<study>/.versions/`` when it is seen for the first time.
+    """
+    ledger, folder = bench.ledger(), bench.study_folder
+    files: dict[str, list[dict]] = {}
+    for one in ledger.inputs:
+        files.setdefault(one["source"], []).append(one)
+    lines = _lines(ledger)
+    now = snapshot(lines, as_of=ledger.as_of, files=files)
+    earlier = [one for one in list_versions(folder) if one["version"] != version_id(now)]
+    keep_version(folder, now, run_id=bench.run_id or "draft", ledger=bench.key("ledger"))
+    if not earlier:
+        return None
+    before = earlier[-1]
+    known = bench.store.complete(before["ledger"])
+    old = _lines(Ledger.load(bench.store.folder(before["ledger"]), con=ledger.con)) if known else None
+    return compare(before["snapshot"], now, old, lines if known else None, erased=bool(read_log(folder)))
+
+
+def _lines(ledger: Ledger) -> "ir.Table":
+    """Rows as the source has them, whatever became of them since."""
+    return ledger.rows.select(
+        "source", "line_id", "customer", "currency", "amount_minor", "segment", day="booked_day"
+    )
+
+
+def restatement_check(found: Comparison | None) -> Check:
+    """Whether months that were closed still say what they said."""
+    months = found.restated if found else ()
+    if found is None:
+        said = "These data are the first version that this study has seen; there is nothing to compare them with."
+    elif not months and not found.schema:
+        said = "No closed month says anything else than in the last version of the data."
+    else:
+        said = f"{count(len(months))} closed month{'' if len(months) == 1 else 's'} and currencies differ from the last version"
+        said += f", in {count(sum(found.counts.values()) + found.unlisted)} rows" if found.counts else ""
+        said += (
+            f"; columns changed in {', '.join(one.source for one in found.schema)}" if found.schema else ""
+        )
+        said += "."
+    return Check(
+        "ledger.restated",
+        "Closed months stay as they were",
+        "info" if found is None else "review" if months or found.schema else "pass",
+        said,
+        value=len(months),
+        threshold=0,
+        unit="months",
+        severity="info" if found is None else "warn",
+        recommendation="Ask the owner of the source why a closed month changed, before figures are compared with earlier ones."
+        if months
+        else "",
+        chapter="01_ledger",
+    )
