@@ -70,6 +70,10 @@ def run_study(
     limits, progress = limits or Limits(), progress or Progress(quiet=True)
     prepared = _prepare(study, notebooks, only)
     study_folder = (reports or runs.reports_root()) / study.name
+    if study_folder.exists():  # before anything is read from it: a person who was half erased is erased
+        from clvkit.erasure import finish_interrupted
+
+        finish_interrupted(study, reports=reports)
     folder = _draft_folder(study_folder) if only else runs.start_folder(study_folder)
     manifest = _first_manifest(study, None if only else folder.name, command)
     making = Making(study, folder, notebooks, manifest, limits, progress, time.monotonic() + limits.run)
