@@ -78,6 +78,7 @@ def typed_rows(con: ibis.BaseBackend, source: Source, reading: Reading) -> ir.Ta
         (rows.rule.startswith("date"), rows.date),
         (rows.rule.startswith("amount"), rows.given),
         (rows.rule.startswith("currency"), rows.currency),
+        (rows.rule.startswith("quantity"), rows.quantity),
         else_=NOTHING,
     )
     segment = rows.segment.fill_null("(none)") if columns.segment else ibis.literal(section.segment or "all")
@@ -89,7 +90,6 @@ def typed_rows(con: ibis.BaseBackend, source: Source, reading: Reading) -> ir.Ta
         "ordinal",
         "file_no",
         "row",
-        "day",
         "product",
         "category",
         "currency",
@@ -100,6 +100,8 @@ def typed_rows(con: ibis.BaseBackend, source: Source, reading: Reading) -> ir.Ta
         source=ibis.literal(reading.name),
         space=ibis.literal(section.id_space or reading.name),
         account=rows.customer,
+        # Engines read days of years that no calendar of Python has; such rows are in quarantine, whatever they are.
+        day=ibis.ifelse(rows.day.between(ibis.date(date.min), ibis.date(date.max)), rows.day, NO_DAY),
         order_id=ibis.coalesce(rows.refund_of, rows.order),
         quantity=_decimals(rows.quantity, section).try_cast("float64") if columns.quantity else NO_NUMBER,
         segment=segment,
@@ -190,6 +192,8 @@ def _rules(rows: ir.Table, reading: Reading) -> list[tuple[ir.BooleanColumn, str
     ]
     if columns.currency:
         rules.append((rows.currency.notin(list(reading.digits)), "currency_unknown"))
+    if columns.quantity:
+        rules.append((rows.quantity.startswith("-") & (rows.amount_minor > 0), "quantity_sign"))
     if policy.negative_amounts == "quarantine":
         rules.append((rows.amount_minor < 0, "amount_negative"))
     if policy.zero_amounts == "quarantine":
