@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from clvkit.errors import DataError, StudyError
-from clvkit.ledger.build import minor_digits
+from clvkit.ledger.currencies import minor_digits
 from clvkit.ledger.currency import CurrencySection, conversions, convert, forward_rate, fx_effect
 
 CON = ibis.duckdb.connect()
