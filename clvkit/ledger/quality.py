@@ -216,9 +216,9 @@ def _quarantine(f: Facts, section: LedgerSection) -> Check:
 
 
 def _duplicates(f: Facts, section: LedgerSection) -> Check:
-    what = (
-        "has a line id seen before" if section.columns.line_id else "repeats an earlier row in every column"
-    )
+    ids = {one.columns.line_id is not None for one in section.by_name().values() if one.is_lines}
+    by_text = "repeats an earlier row " + ("of its file" if True in ids else "in every column")
+    what = "has a line id seen before" if ids == {True} else by_text
     title = "Copies of rows"
     if not f.duplicate_rows:
         return _check("ledger.duplicates", title, "pass", f"No row {what}.", value=0, unit="rows")

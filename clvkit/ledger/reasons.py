@@ -24,6 +24,7 @@ WORDS = {
     "amount_unreadable": "the amount is not a number",
     "amount_out_of_range": "the amount is too large to be one",
     "currency_unknown": "the currency is not a code of ISO 4217",
+    "quantity_sign": "fewer than no pieces for more than nothing: neither a sale nor a return",
     "known_after_as_of": "not yet known to its source on the as-of date",
     "overlap": "an earlier file has the same row; it counts once",
     "superseded": "a later file says something else of the same line; the later one counts",
@@ -92,6 +93,7 @@ def hint(reason: str, values: list[str | None], section: SourceSection) -> str:
         "date_missing": "check ledger.columns.date, and how the export writes dates",
         "date_before_earliest": "check ledger.date_format (%y or %Y), or set ledger.earliest",
         "amount_missing": "check ledger.columns.amount, and how the export writes empty amounts",
+        "quantity_sign": "ask how the source writes returns: an amount below zero, or only the quantity",
         "amount_out_of_range": "check ledger.columns.amount: it may name a number that is not an amount",
     }.get(reason, "look at the examples that `clv check` prints")
 
