@@ -10,7 +10,7 @@ from clvkit.ledger.section import LedgerSection
 
 
 def in_currency(lines: ir.Table, rates: ir.Table | None, section: LedgerSection, currency: str) -> ir.Table:
-    """Lines with ``value_minor`` in minor units of ``currency``, and how each was converted.
+    """Lines with ``value_minor`` and ``discount_value_minor`` in minor units of ``currency``, and how each was converted.
 
     Raises
     ------
@@ -26,9 +26,10 @@ def in_currency(lines: ir.Table, rates: ir.Table | None, section: LedgerSection,
             fix="add a source that holds: rates, with its fields date, currency and rate",
         )
     if rates is None:
-        own = ibis.ifelse(lines.currency == currency, lines.amount_minor, ibis.null("int64"))
+        own = lines.currency == currency
         return lines.mutate(
-            value_minor=own,
+            value_minor=ibis.ifelse(own, lines.amount_minor, ibis.null("int64")),
+            discount_value_minor=ibis.ifelse(own, lines.discount_minor, ibis.null("int64")),
             rate_date=ibis.null("date"),
             rate_age_days=ibis.null("int64"),
             converted=ibis.literal(False),
