@@ -24,6 +24,7 @@ def history_frames(
         frames["conversions"] = conversions(lines, section.exchange)
     if "booked_day" in lines.columns:
         frames["refunds"] = _refunds(lines)
+        frames["over_refunded"] = _over_refunded(lines)
     again = lines.filter(lines.reason.isin(("overlap", "superseded")))
     months = again.group_by("source", "currency", "reason", month=again.day.truncate("M").cast("date")).agg(
         rows=again.count().cast("int64"), amount_minor=again.amount_minor.sum().cast("int64")
@@ -48,6 +49,38 @@ def _refunds(lines: ir.Table) -> pd.DataFrame:
     return grouped.order_by("source", "currency", "became").to_pyarrow().to_pandas()
 
 
+def _over_refunded(lines: ir.Table) -> pd.DataFrame:
+    """Orders of which more was paid back than they cost, by currency: ``currency, orders, excess_minor`` (above 0)."""
+    counted = lines.reason.isnull() | lines.reason.isin(("guest", "returned_in_full"))
+    named = lines.filter(counted & lines.order_id.notnull())
+    orders = named.group_by("space", "order_id", "currency").agg(
+        left=named.amount_minor.sum().cast("int64"), sold=named.amount_minor.max()
+    )
+    over = orders.filter((orders.left < 0) & (orders.sold > 0))
+    grouped = over.group_by("currency").agg(
+        orders=over.count().cast("int64"), excess_minor=-over.left.sum().cast("int64")
+    )
+    return grouped.order_by("currency").to_pyarrow().to_pandas()
+
+
+def _over_refunded_check(over: pd.DataFrame) -> Check:
+    orders = int(over["orders"].sum())
+    some = f"Of {orders:,} order{'s' if orders > 1 else ''} more was paid back than was paid."
+    return Check(
+        "ledger.over_refunded",
+        "No order was refunded beyond its amount",
+        "review" if orders else "pass",
+        some if orders else "Of no order more was paid back than was paid.",
+        value=orders,
+        threshold=0,
+        unit="orders",
+        recommendation="Ask who books refunds: a wrong amount or order, or a refund that is booked twice."
+        if orders
+        else "",
+        chapter="01_ledger",
+    )
+
+
 def completeness_of(frames: dict[str, pd.DataFrame]) -> Completeness:
     """How far each source is complete, from a ledger's ``frames``."""
     sources = frames["sources"]
@@ -63,4 +96,5 @@ def completeness_of(frames: dict[str, pd.DataFrame]) -> Completeness:
 def history_checks(frames: dict[str, pd.DataFrame], section: LedgerSection, as_of: date) -> list[Check]:
     """Whether the history looks whole: odd days, and how far each source is complete."""
     found = completeness_of(frames)
-    return anomaly_checks(frames["flags"]) + completeness_checks(found, section.completeness, as_of)
+    over = [_over_refunded_check(frames["over_refunded"])] if "over_refunded" in frames else []
+    return over + anomaly_checks(frames["flags"]) + completeness_checks(found, section.completeness, as_of)
