@@ -42,7 +42,7 @@ check: $(STAMP)  ## lint and formatting
 	@$(BIN)/ruff format --check --output-format concise .
 
 test: check  ## lint, then the quick tests
-	@$(BIN)/python -m pytest -q -m "not slow and not browser and not engines"
+	@$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile -m "not slow and not browser and not engines"
 
 format: $(STAMP)  ## lint with fixes, and format
 	@$(BIN)/ruff check --fix .
