@@ -1,6 +1,7 @@
 """Build a ledger: read, type, give states, add up, test."""
 
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -16,7 +17,9 @@ from clvkit.errors import DataError
 from clvkit.ledger.costs import margin_ladder
 from clvkit.ledger.currencies import is_currency, minor_digits
 from clvkit.ledger.customers import with_customers
-from clvkit.ledger.engine import connect, total
+from clvkit.ledger.database_source import SourceTable, database_of, open_table, read_table
+from clvkit.ledger.databases import Database, refusing
+from clvkit.ledger.engine import Scratch, bytewise, connect, last_text, total
 from clvkit.ledger.exchange import in_currency
 from clvkit.ledger.facts import Control, Facts, Money
 from clvkit.ledger.files import SourceFile, fingerprint, source_files
@@ -29,10 +32,10 @@ from clvkit.ledger.refunds import match_refunds, net_lines
 from clvkit.ledger.section import LedgerSection
 from clvkit.ledger.source import Place, Source, read_source
 from clvkit.ledger.states import duplicates, known, overlapping, purchases, with_states
-from clvkit.ledger.tables import rate_table, side_table, table_checks
+from clvkit.ledger.tables import SideTable, rate_table, side_table, table_checks
 
 SAMPLE_PER_REASON = 20
-STEPS = ("lines", "copies", "overlaps", "named", "matches", "netted", "valued", "bought", "names")
+STEPS = ("lines", "copies", "overlaps", "named", "matches", "netted", "valued", "bought", "names", "who")
 
 
 def build_ledger(
@@ -66,55 +69,65 @@ def build_ledger(
     StudyError : the currency is not one of ISO 4217.
     """
     digits = minor_digits(currency)
-    con = connect()
-    readings, files, sources = _read(con, section, Path(base), currency, today or date.today(), banned)
+    database = database_of(section, Path(base))
+    con = database.con if database else connect()
+    # Files are read in DuckDB, whatever engine the orders are in.
+    local = con if con.name == "duckdb" else connect()
+    scratch = Scratch(con)
+    readings, files, sources = _read(
+        local, database, section, Path(base), currency, today or date.today(), banned
+    )
     orders = [(r, s) for r, s in zip(readings, sources, strict=True) if r.section.is_lines]
     tables = {
-        r.name: side_table(con, s, r)
+        r.name: side_table(local, s, r)
         for r, s in zip(readings, sources, strict=True)
         if not r.section.is_lines
     }
-    lines = _typed(con, orders)
-    lines = con.create_table("lines", withhold(lines) if withhold else lines)
-    copies = con.create_table("copies", duplicates(lines))
-    lines = _counted_once(con, lines, copies, section, len(files))
+    lines = _typed(scratch, orders)
+    lines = scratch.table("lines", withhold(lines) if withhold else lines)
+    copies = scratch.table("copies", duplicates(lines))
+    lines = _counted_once(scratch, lines, copies, section, len(files))
     lines, people = with_customers(
-        con,
+        scratch,
         lines,
         list(zip(readings, sources, strict=True)),
         section,
         crosswalk,
+        {
+            r.name: scratch[f"{r.name}_texts"] if r.section.is_lines else local.table(f"{r.name}_texts")
+            for r in readings
+        },
         as_of=as_of,
         base=Path(base),
     )
-    lines = con.create_table("named", lines)
+    lines = scratch.table("named", lines)
     if section.negative_amounts == "net" and _has_refunds(lines):
-        lines = con.create_table("netted", _netted(con, lines, section, as_of))
-    lines = con.create_table(
-        "valued", in_currency(lines, rate_table(list(tables.values())), section, currency)
-    )
+        lines = scratch.table("netted", _netted(scratch, lines, section, as_of))
+    lines = scratch.table("valued", in_currency(lines, rate_table(list(tables.values())), section, currency))
     segmented = any(r.section.columns.segment or r.section.segment for r, _ in orders)
     counts = lines.filter(lines.reason.isnull() & (lines.day <= ibis.date(as_of)) & known(lines, as_of))
-    bought = con.create_table("bought", purchases(counts, segmented))
-    names = con.create_table(
+    bought = scratch.table("bought", purchases(counts, segmented))
+    names = scratch.table(
         "names",
         pa.table({"file_no": pa.array(range(len(files)), pa.int64()), "file": [f.name for f in files]}),
     )
-    rows = con.create_table("rows", with_states(lines, bought, names, as_of))
-    bought = con.create_table("purchases", bought.drop("ordinal").order_by("customer", "day"))
+    rows = scratch.table("rows", with_states(lines, bought, names, as_of))
+    bought = scratch.table("purchases", bought.drop("ordinal").order_by("customer", "day"))
 
     quarantine = _quarantine_sample(rows)
     facts = _facts(orders, lines, rows, bought, copies, quarantine, segmented, currency)
     _refuse_useless(facts, rows, quarantine, [r for r, _ in orders], as_of, files)
     frames = history_frames(con, lines, section, currency, as_of) | people
     if section.costs is not None:
-        frames |= margin_ladder(lines, list(tables.values()), section.costs, currency)
+        joined = [replace(one, rows=_joinable(scratch, n, one)) for n, one in tables.items()]
+        frames |= margin_ladder(lines, joined, section.costs, currency)
     checks = ledger_checks(facts, section, as_of=as_of, limit=min(r.limit for r, _ in orders))
     checks += table_checks(tables) + history_checks(frames, section, as_of)
     counted = [n for source in sources for n in source.rows_in]
     inputs = [fingerprint(f) | {"rows": n} for f, n in zip(files, counted, strict=True)]
-    scratch = [name for source in sources for name in source.scratch] + [f"{r.name}_typed" for r, _ in orders]
-    _drop(con, *scratch, *STEPS)
+    for name in (name for source in sources for name in source.scratch):
+        local.drop_table(name, force=True)
+    scratch.drop(*(f"{r.name}_typed" for r, _ in orders), *(f"{n}_joined" for n in tables), *STEPS)
     return Ledger(
         rows,
         bought,
@@ -129,22 +142,36 @@ def build_ledger(
         con,
         {name: one.rows for name, one in tables.items()},
         frames,
+        database.name if database and con is not local else None,
     )
 
 
+def _joinable(scratch: Scratch, name: str, one: SideTable) -> ir.Table:
+    """The rows of a table beside the orders where the orders are."""
+    if one.rows.get_backend() is scratch.con:
+        return one.rows
+    return scratch.table(f"{name}_joined", one.rows.to_pyarrow())
+
+
 def _read(
-    con: ibis.BaseBackend,
+    local: ibis.BaseBackend,
+    database: Database | None,
     section: LedgerSection,
     base: Path,
     currency: str,
     today: date,
     banned: Collection[str],
-) -> tuple[list[Reading], list[SourceFile], list[Source]]:
-    """Every source read into the engine, with what decides how it is typed."""
+) -> tuple[list[Reading], list[SourceFile | SourceTable], list[Source]]:
+    """Every source: what it is made of, its rows, and what decides how they are typed."""
     readings, files, sources, ordinal = [], [], [], 0
     for number, (name, one) in enumerate(section.by_name().items()):
-        found = source_files(one, base, name if section.sources else None)
-        sources.append(read_source(con, found, one, Place(number, len(files), ordinal, tuple(banned))))
+        place = Place(number, len(files), ordinal, tuple(banned))
+        if one.database is not None:
+            found = [open_table(database, name, one, banned)]
+            sources.append(read_table(found[0], one, place, local))
+        else:
+            found = source_files(one, base, name if section.sources else None)
+            sources.append(read_source(local, found, one, place))
         files, ordinal = files + found, sources[-1].end
         reading = Reading(name, one, section, currency, {}, one.extracted or today)
         readings.append(replace(reading, digits=_currencies(sources[-1], reading)))
@@ -166,12 +193,14 @@ def _currencies(source: Source, reading: Reading) -> dict[str, int]:
     return known if fixed in known else known | {fixed: minor_digits(fixed)}
 
 
-def _typed(con: ibis.BaseBackend, orders: list[tuple[Reading, Source]]) -> ir.Table:
+def _typed(scratch: Scratch, orders: list[tuple[Reading, Source]]) -> ir.Table:
     """The lines of all sources, typed."""
     tables = []
     for reading, source in orders:
         try:
-            tables.append(con.create_table(f"{reading.name}_typed", typed_rows(con, source, reading)))
+            with _reading_table(reading):
+                rows = typed_rows(scratch, source, reading)
+                tables.append(scratch.table(f"{reading.name}_typed", rows))
         except duckdb.Error as error:
             raise DataError(
                 f"the source could not be read to its end: {error}",
@@ -181,14 +210,24 @@ def _typed(con: ibis.BaseBackend, orders: list[tuple[Reading, Source]]) -> ir.Ta
     return ibis.union(*tables) if len(tables) > 1 else tables[0]
 
 
+def _reading_table(reading: Reading) -> AbstractContextManager:
+    """What a server says against a table is an error of ours."""
+    if reading.section.database is None:
+        return nullcontext()
+    fix = (
+        "look at the columns and their types, and ask for the right to read them and to make temporary tables"
+    )
+    return refusing(reading.section.relation or "ledger.query", fix)
+
+
 def _has_refunds(lines: ir.Table) -> bool:
     return lines.filter(lines.reason.isnull() & (lines.amount_minor < 0)).limit(1).count().execute() > 0
 
 
-def _netted(con: ibis.BaseBackend, lines: ir.Table, section: LedgerSection, as_of: date) -> ir.Table:
+def _netted(scratch: Scratch, lines: ir.Table, section: LedgerSection, as_of: date) -> ir.Table:
     """Refunds on the day of the orders that they take back; orders are looked for in the sources that share their ids."""
     shared = lines.rename(own="source").mutate(source=lines.space)
-    matches = con.create_table("matches", match_refunds(shared, section.refunds, as_of))
+    matches = scratch.table("matches", match_refunds(shared, section.refunds, as_of))
     netted = net_lines(shared, matches, section.refunds, as_of)
     guests = netted.filter(netted.account.isnull() & (netted.reason == "guest") & netted.order_id.notnull())
     guests = guests.select("source", "order_id").distinct().mutate(of_guest=ibis.literal(True))
@@ -199,26 +238,27 @@ def _netted(con: ibis.BaseBackend, lines: ir.Table, section: LedgerSection, as_o
 
 
 def _counted_once(
-    con: ibis.BaseBackend, lines: ir.Table, copies: ir.Table, section: LedgerSection, files: int
+    scratch: Scratch, lines: ir.Table, copies: ir.Table, section: LedgerSection, files: int
 ) -> ir.Table:
     """Rows that an earlier file has too, and dropped copies, with the reason why they do not count."""
     gone = []
     if section.overlaps == "once" and files > 1:
-        gone.append(con.create_table("overlaps", overlapping(lines)))
+        gone.append(scratch.table("overlaps", overlapping(lines)))
     if section.duplicate_lines == "drop":
         gone.append(copies.select("ordinal", reason=ibis.literal("duplicate_line")))
     if not gone:
         return lines
     marked = ibis.union(*gone) if len(gone) > 1 else gone[0]
-    marked = marked.group_by("ordinal").agg(why=marked.reason.max())
+    marked = marked.group_by("ordinal").agg(why=last_text(marked.reason))
     both = lines.left_join(marked, "ordinal").drop("ordinal_right")
     return both.mutate(reason=ibis.coalesce(both.reason, both.why)).drop("why")
 
 
 def _quarantine_sample(rows: ir.Table) -> pd.DataFrame:
     held = rows.filter(rows.state == "quarantined")
-    held = held.mutate(place=ibis.row_number().over(group_by="reason", order_by=["file", "row"]))
-    sample = held.filter(held.place < SAMPLE_PER_REASON).order_by("reason", "file", "row")
+    held = held.mutate(place=ibis.row_number().over(group_by="reason", order_by=[bytewise(held.file), "row"]))
+    sample = held.filter(held.place < SAMPLE_PER_REASON)
+    sample = sample.order_by(bytewise(sample.reason), bytewise(sample.file), "row")
     return sample.select(*QUARANTINE_COLUMNS).to_pandas().replace({float("nan"): None})
 
 
@@ -316,7 +356,7 @@ def _refuse_useless(
     quarantine: pd.DataFrame,
     readings: list[Reading],
     as_of: date,
-    files: list[SourceFile],
+    files: list[SourceFile | SourceTable],
 ) -> None:
     if facts.rows["used"]:
         return
@@ -383,8 +423,3 @@ def _reasons(rows: ir.Table, facts: Facts) -> pd.DataFrame:
         ],
         columns=list(REASON_COLUMNS),
     )
-
-
-def _drop(con: ibis.BaseBackend, *names: str) -> None:
-    for name in names:
-        con.drop_table(name, force=True)

@@ -171,8 +171,12 @@ def known_members(con: "ibis.BaseBackend", folder: Path) -> "ir.Table | None":
     if words is None:
         return None
     path = Path(folder).resolve() / words["members"]
-    if con.name in ("duckdb", "pyspark"):
+    if con.name == "duckdb":
         return con.read_parquet(str(path))
+    if con.name == "pyspark":  # whose workers may see none of this machine's files
+        from clvkit.ledger.engine import Scratch
+
+        return Scratch(con).table("known_members", pq.read_table(path))
     return con.create_table(f"known_members_{secrets.token_hex(6)}", pq.read_table(path), temp=True)
 
 

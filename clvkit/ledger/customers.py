@@ -6,8 +6,10 @@ from pathlib import Path
 import ibis
 import ibis.expr.types as ir
 import pandas as pd
+import pyarrow as pa
 
 from clvkit.ledger.crosswalk import Crosswalk, known_members, save_members
+from clvkit.ledger.engine import Scratch
 from clvkit.ledger.identity import assign, resolve
 from clvkit.ledger.lines import Reading
 from clvkit.ledger.section import LedgerSection
@@ -16,11 +18,12 @@ from clvkit.ledger.tables import links
 
 
 def with_customers(
-    con: ibis.BaseBackend,
+    scratch: Scratch,
     lines: ir.Table,
     sources: list[tuple[Reading, Source]],
     section: LedgerSection,
     folder: Path | None,
+    texts: dict[str, ir.Table],
     *,
     as_of: date,
     base: Path,
@@ -31,6 +34,7 @@ def with_customers(
     ----------
     folder : the crosswalk, which is read and kept up to date; customers are pseudonyms then. Without it they go by
         their accounts, and by source and account where there are several sources.
+    texts : the rows of each source as read.
     """
     if folder is None:
         several = sum(reading.section.is_lines for reading, _ in sources) > 1
@@ -38,20 +42,28 @@ def with_customers(
         return lines.mutate(customer=name), {}
     accounts = lines.filter(lines.account.notnull()).select("source", "account").distinct()
     if not section.identity.keys and not section.identity.crosswalk:
-        who = assign(con, accounts, known_members(con, folder), as_of=as_of)
-        save_members(con, who, folder)
+        who = assign(scratch.con, accounts, known_members(scratch.con, folder), as_of=as_of)
+        save_members(scratch.con, who, folder)
         shown = {}
     else:
-        said = [one for reading, _ in sources for one in links(con.table(f"{reading.name}_texts"), reading)]
-        linked = ibis.union(*said) if len(said) > 1 else said[0]
+        said = [one for reading, _ in sources for one in links(texts[reading.name], reading)]
         found = resolve(
-            accounts, linked.distinct(), section.identity, Crosswalk.load(folder), as_of=as_of, base=base
+            accounts, _together(said), section.identity, Crosswalk.load(folder), as_of=as_of, base=base
         )
         found.save(folder)
-        who = con.create_table("who", found.members, temp=True)
+        who = scratch.table("who", found.members)
         shown = _shown(found)
     both = lines.left_join(who.select("source", "account", "customer"), ["source", "account"])
     return both.drop("source_right", "account_right"), shown
+
+
+def _together(said: list[ir.Table]) -> ir.Table | pa.Table:
+    """Links of all sources, which may lie in two engines, each once."""
+    engines = {id(one.get_backend()) for one in said}
+    if len(engines) == 1:
+        return (ibis.union(*said) if len(said) > 1 else said[0]).distinct()
+    every = pa.concat_tables([one.to_pyarrow() for one in said], promote_options="permissive")
+    return every.group_by(every.column_names).aggregate([])
 
 
 def _shown(found: Crosswalk) -> dict[str, pd.DataFrame]:

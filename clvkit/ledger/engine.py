@@ -6,6 +6,7 @@ import uuid
 from datetime import datetime
 
 import ibis
+import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 import pyarrow as pa
 
@@ -26,7 +27,7 @@ def engine_of(expression: ir.Expr) -> str:
 class Scratch:
     """Intermediate tables of one ledger, where its data lives, gone when the connection or this object is.
 
-    DuckDB keeps them in its private memory, PostgreSQL as temporary tables of the session, Spark as cached
+    DuckDB keeps them in its private memory, PostgreSQL as temporary tables of the session, Spark as checkpointed
     data frames. Neither a table nor a view of the user's database is made or replaced.
     """
 
@@ -34,30 +35,60 @@ class Scratch:
         self.con = con
         self._kept: dict[str, ir.Table] = {}
 
+    def __getitem__(self, name: str) -> ir.Table:
+        """The table or view of that name."""
+        return self._kept[name]
+
     def view(self, name: str, rows: ir.Table) -> ir.Table:
         """``rows`` under a name, so that steps built on them do not repeat the work that made them."""
         if self.con.name == "duckdb":
-            return self.con.create_view(name, rows)
-        if self.con.name == "pyspark":
-            return self.con.create_view(f"clvkit_{uuid.uuid4().hex}_{name}", rows)
-        return rows  # PostgreSQL has no temporary view in Ibis, and plans nested selects as one
+            rows = self.con.create_view(name, rows)
+        elif self.con.name == "pyspark":
+            rows = self.con.create_view(f"clvkit_{uuid.uuid4().hex}_{name}", rows)
+        # PostgreSQL has no temporary view in Ibis, and plans nested selects as one.
+        self._kept[name] = rows
+        return rows
 
     def table(self, name: str, rows: ir.Table | pa.Table) -> ir.Table:
-        """``rows`` computed once and kept until ``drop``."""
+        """``rows`` computed once, never again, and kept until ``drop``."""
         if self.con.name == "duckdb":
-            return self.con.create_table(name, rows)
-        # A frame belongs to no engine yet, and finds its way to the one it is joined in.
-        made = ibis.memtable(rows) if isinstance(rows, pa.Table) else rows.cache()
+            made = self.con.create_table(name, rows)
+        elif self.con.name == "pyspark":
+            made = self._in_spark(name, rows)
+        elif isinstance(rows, pa.Table):
+            made = self.con.create_table(f"clvkit_{uuid.uuid4().hex}", rows, temp=True)
+        else:
+            made = rows.cache()
         self._kept[name] = made
         return made
+
+    def _in_spark(self, name: str, rows: ir.Table | pa.Table) -> ir.Table:
+        from pyspark.sql import SparkSession
+
+        session = SparkSession.active()
+        if isinstance(rows, pa.Table):
+            frame = session.createDataFrame(rows)
+        else:
+            made = self.con.create_view(f"clvkit_{uuid.uuid4().hex}", rows)
+            # A checkpoint forgets how it was made: plans stay short, and what was drawn by chance stays drawn.
+            frame = session.table(made.get_name()).localCheckpoint(eager=True)
+            self.con.drop_view(made.get_name())
+        view = f"clvkit_{uuid.uuid4().hex}_{name}"
+        frame.createOrReplaceTempView(view)
+        return self.con.table(view)
 
     def drop(self, *names: str) -> None:
         """Give back the space of tables; names that were never made are passed over."""
         for name in names:
-            if self.con.name == "duckdb":
-                self.con.drop_table(name, force=True)
-            elif hasattr(kept := self._kept.pop(name, None), "release"):
+            kept = self._kept.pop(name, None)
+            if kept is None:
+                continue
+            if self.con.name == "pyspark":
+                self.con.drop_view(kept.get_name(), force=True)
+            elif hasattr(kept, "release"):
                 kept.release()
+            else:
+                self.con.drop_table(kept.get_name(), force=True)
 
 
 @ibis.udf.scalar.builtin
@@ -75,12 +106,44 @@ def convert_to(text: str, encoding: str) -> bytes:
     """The bytes of a text (PostgreSQL)."""
 
 
+@ibis.udf.scalar.builtin(name="hash")
+def _duckdb_hash(text: str) -> dt.uint64:
+    """A 64-bit hash (DuckDB)."""
+
+
+@ibis.udf.scalar.builtin
+def hashtextextended(text: str, seed: dt.int64) -> dt.int64:
+    """A 64-bit hash (PostgreSQL)."""
+
+
+@ibis.udf.scalar.builtin
+def xxhash64(text: str) -> dt.int64:
+    """A 64-bit hash (Spark)."""
+
+
+def bigint_hash(text: ir.StringColumn) -> ir.IntegerColumn:
+    """A 64-bit hash of a text, each engine's own: equal within one engine, not between two."""
+    if engine_of(text) == "duckdb":
+        return (_duckdb_hash(text) % (2**63)).cast("int64")
+    return hashtextextended(text, 0) if engine_of(text) == "postgres" else xxhash64(text)
+
+
 def bytewise(text: ir.StringColumn) -> ir.Value:
     """What to sort ``text`` by, so that every engine gives the same order: that of its bytes in UTF-8.
 
     PostgreSQL sorts text as the database's language does. The smallest text is ``text.argmin(bytewise(text))``.
     """
     return convert_to(text, "UTF8") if engine_of(text) == "postgres" else text
+
+
+def first_text(text: ir.StringColumn) -> ir.StringScalar:
+    """The smallest text by its bytes, the same on every engine."""
+    return text.argmin(bytewise(text)) if engine_of(text) == "postgres" else text.min()
+
+
+def last_text(text: ir.StringColumn) -> ir.StringScalar:
+    """The largest text by its bytes, the same on every engine."""
+    return text.argmax(bytewise(text)) if engine_of(text) == "postgres" else text.max()
 
 
 def to_decimal(text: ir.StringColumn, precision: int, scale: int) -> ir.DecimalColumn:

@@ -3,11 +3,16 @@
 import glob
 import hashlib
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clvkit.errors import DataError
 from clvkit.ledger.section import LedgerSection, SourceSection
+
+if TYPE_CHECKING:
+    from clvkit.ledger.database_source import SourceTable
 
 ENDINGS = {
     "csv": (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz"),
@@ -68,21 +73,31 @@ def source_files(section: SourceSection, base: Path, name: str | None = None) ->
     return [SourceFile(p, _shown_name(p, written, Path(base)), kind, name or "orders") for p in found]
 
 
-def inputs(section: LedgerSection, base: Path) -> list[dict]:
-    """Name, sha256 and size of each file of the source, without reading its rows.
+def inputs(section: LedgerSection, base: Path, banned: Collection[str] = ()) -> list[dict]:
+    """Name, sha256 and size of each file of the source, without reading its rows; of tables, a hash made of theirs.
 
     Returns a list of ``{"source": str, "file": str, "sha256": str, "bytes": int}`` in file order. This is what an
     artifact made from the ledger is keyed by.
     """
-    return [
-        fingerprint(file)
-        for name, one in section.by_name().items()
-        for file in source_files(one, base, name if section.sources else None)
-    ]
+    found: list = []
+    database = None
+    for name, one in section.by_name().items():
+        if one.database is None:
+            found += source_files(one, base, name if section.sources else None)
+        else:
+            from clvkit.ledger.database_source import database_of, open_table
+
+            database = database or database_of(section, base)
+            found.append(open_table(database, name, one, banned))
+    return [fingerprint(one) for one in found]
 
 
-def fingerprint(file: SourceFile) -> dict:
-    """``{"file", "sha256", "bytes"}`` of one file, read as a stream."""
+def fingerprint(file: "SourceFile | SourceTable") -> dict:
+    """``{"source", "file", "sha256", "bytes"}`` of one file, read as a stream, or of a table."""
+    if not isinstance(file, SourceFile):
+        from clvkit.ledger.database_source import table_fingerprint
+
+        return table_fingerprint(file)
     try:
         with open(file.path, "rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()

@@ -31,7 +31,7 @@ def history_frames(
     )
     found = completeness(booked, section.completeness)
     frames |= {"sources": found.sources, "latency": found.latency, "quantiles": found.quantiles}
-    frames["overlaps"] = months.order_by("source", "currency", "reason", "month").to_pyarrow().to_pandas()
+    frames["overlaps"] = _sorted(months, ["source", "currency", "reason", "month"])
     return frames
 
 
@@ -46,7 +46,12 @@ def _refunds(lines: ir.Table) -> pd.DataFrame:
         amount_minor=paid.amount_minor.sum().cast("int64"),
         mean_days=paid.booked_day.delta(paid.day, unit="day").cast("float64").mean(),
     )
-    return grouped.order_by("source", "currency", "became").to_pyarrow().to_pandas()
+    return _sorted(grouped, ["source", "currency", "became"])
+
+
+def _sorted(table: ir.Table, keys: list[str]) -> pd.DataFrame:
+    """A small table in an order that no engine's language has a say in."""
+    return table.to_pyarrow().to_pandas().sort_values(keys, ignore_index=True)
 
 
 def _over_refunded(lines: ir.Table) -> pd.DataFrame:

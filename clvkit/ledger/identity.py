@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from clvkit.ledger.crosswalk import EVENT_COLUMNS, MEMBERS, REVIEW_COLUMNS, Crosswalk, new_pseudonyms
+from clvkit.ledger.engine import Scratch
 from clvkit.ledger.identity_customers import Naming, merge_ranks, name_pieces
 from clvkit.ledger.identity_graph import Links, comparable, masked
 from clvkit.ledger.identity_tables import Tabular, number_accounts, outside_crosswalk, texts
@@ -249,13 +250,18 @@ def assign(
 
     seen = accounts.filter(accounts.account.notnull())
     seen = seen.select(source=seen.source.cast("string"), account=seen.account.cast("string")).distinct()
-    new = seen if known is None else seen.anti_join(known, ["source", "account"])
+    new = seen
+    if known is not None:  # no anti-join: PostgreSQL is not given one it reads
+        there = known.select("source", "account", there=ibis.literal(True))
+        new = seen.left_join(there, ["source", "account"])
+        new = new.filter(new.there.isnull()).select("source", "account")
     new = new.mutate(customer=_random_text(con).replace("-", ""), since=ibis.date(as_of))
     if known is not None:
         new = known.select("source", "account", "customer", "since").union(new)
     # A table, not an expression: an engine would draw again each time that it is asked.
-    temporary = True if name is None and con.name != "pyspark" else None
-    return con.create_table(name or f"customers_{secrets.token_hex(6)}", new, temp=temporary)
+    if name is None and con.name == "pyspark":
+        return Scratch(con).table("customers", new)
+    return con.create_table(name or f"customers_{secrets.token_hex(6)}", new, temp=name is None)
 
 
 def _random_text(con: "ibis.BaseBackend") -> "ir.StringValue":

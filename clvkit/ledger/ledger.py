@@ -12,6 +12,7 @@ import pandas as pd
 from clvkit.checks import Check
 from clvkit.errors import DataError
 from clvkit.ledger.engine import connect
+from clvkit.ledger.kept import KEPT, keep_tables, open_kept
 
 FORMAT = 2
 
@@ -38,6 +39,8 @@ class Ledger:
     tables : the tables beside the orders, by the name of their source; see `clvkit.ledger.tables`.
     frames : what was found out about the history, without customers: ``daily``, ``flags``, ``overlaps``, and where
         there are any ``conversions``, ``refunds`` and ``identity_…``.
+    server : the study's name for the server that ``rows`` and ``purchases`` are in and do not leave, such as
+        ``env:WAREHOUSE_URL`` or ``spark``; None: they are in a DuckDB of this process.
     """
 
     rows: ir.Table
@@ -53,15 +56,21 @@ class Ledger:
     con: ibis.BaseBackend = field(repr=False)
     tables: dict[str, ir.Table] = field(default_factory=dict)
     frames: dict[str, pd.DataFrame] = field(default_factory=dict)
+    server: str | None = None
 
     def save(self, folder: Path) -> None:
-        """Write ``rows.parquet``, ``purchases.parquet`` and ``ledger.json`` into ``folder``."""
+        """Write ``rows.parquet``, ``purchases.parquet`` and ``ledger.json`` into ``folder``.
+
+        Rows and purchases that are in a server stay there, as tables of their own; see `clvkit.ledger.kept`.
+        """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        for name in ("rows", "purchases"):
-            self.con.to_parquet(getattr(self, name), folder / f"{name}.parquet", compression="zstd")
+        big = {name: getattr(self, name) for name in KEPT}
+        kept = keep_tables(self.con, big) if self.server else {}
+        for name, table in {} if kept else big.items():
+            self.con.to_parquet(table, folder / f"{name}.parquet", compression="zstd")
         for name, table in self.tables.items():
-            self.con.to_parquet(table, folder / f"table-{name}.parquet", compression="zstd")
+            table.get_backend().to_parquet(table, folder / f"table-{name}.parquet", compression="zstd")
         for name, frame in self.frames.items():
             frame.to_parquet(folder / f"frame-{name}.parquet", index=False)
         words = {
@@ -76,6 +85,8 @@ class Ledger:
             "quarantine": self.quarantine.to_dict("records"),
             "tables": list(self.tables),
             "frames": list(self.frames),
+            "server": self.server,
+            "kept": kept,
         }
         (folder / "ledger.json").write_text(
             json.dumps(words, indent=1, allow_nan=False) + "\n", encoding="utf-8"
@@ -101,11 +112,15 @@ class Ledger:
                     fix="build the ledger again",
                 )
             prefix = "" if con is None else f"{folder.name}_"
-            con = con or connect()
-            rows, purchases = (
-                con.read_parquet(str(folder / f"{n}.parquet"), table_name=f"{prefix}{n}")
-                for n in ("rows", "purchases")
-            )
+            if kept := words.get("kept"):
+                big = open_kept(words["server"], kept, con)
+                files, con = connect(), big["rows"].get_backend()
+            else:
+                files = con = con or connect()
+                big = {
+                    name: con.read_parquet(str(folder / f"{name}.parquet"), table_name=f"{prefix}{name}")
+                    for name in KEPT
+                }
         except (OSError, KeyError, json.JSONDecodeError, ibis.common.exceptions.IbisError) as error:
             raise DataError(
                 f"there is no complete ledger to load: {error}",
@@ -113,8 +128,8 @@ class Ledger:
                 fix="build the ledger again",
             ) from error
         return cls(
-            rows,
-            purchases,
+            big["rows"],
+            big["purchases"],
             words["totals"],
             _frame(words["reasons"], REASON_COLUMNS),
             _frame(words["quarantine"], QUARANTINE_COLUMNS),
@@ -125,12 +140,13 @@ class Ledger:
             date.fromisoformat(words["as_of"]),
             con,
             {
-                name: con.read_parquet(
+                name: files.read_parquet(
                     str(folder / f"table-{name}.parquet"), table_name=f"{prefix}{name}_table"
                 )
                 for name in words["tables"]
             },
             {name: pd.read_parquet(folder / f"frame-{name}.parquet") for name in words["frames"]},
+            words.get("server"),
         )
 
 

@@ -10,6 +10,7 @@ from operator import or_
 import ibis
 import ibis.expr.types as ir
 
+from clvkit.ledger.engine import Scratch, engine_of, to_decimal
 from clvkit.ledger.section import LedgerSection, SourceSection
 from clvkit.ledger.source import Source
 from clvkit.ledger.values import Amounts, day, minor_units, product
@@ -33,7 +34,7 @@ class Reading:
     limit: date
 
 
-def typed_rows(con: ibis.BaseBackend, source: Source, reading: Reading) -> ir.Table:
+def typed_rows(scratch: Scratch, source: Source, reading: Reading) -> ir.Table:
     """Source rows with values instead of text and the first rule each breaks.
 
     Returns
@@ -44,24 +45,25 @@ def typed_rows(con: ibis.BaseBackend, source: Source, reading: Reading) -> ir.Ta
     """
     section, columns = reading.section, reading.section.columns
     # Views keep the steps apart: as one expression, every use of a column would repeat the work that made it.
-    rows = con.create_view(f"{reading.name}_texts", source.rows)
+    rows = scratch.view(f"{reading.name}_texts", source.rows)
     fixed = section.currency or reading.currency
     currency = rows.currency.upper().fill_null(fixed) if columns.currency else ibis.literal(fixed)
-    rows = con.create_view(
+    written = engine_of(rows) == "duckdb"  # other engines are only given days and moments, never text
+    rows = scratch.view(
         f"{reading.name}_days",
         rows.mutate(
-            day=ibis.coalesce(rows.typed_day, day(rows.date, section)),
+            day=ibis.coalesce(rows.typed_day, day(rows.date, section)) if written else rows.typed_day,
             loaded=ibis.coalesce(
                 rows.typed_loaded, day(rows.loaded, section), rows.loaded.left(10).try_cast("date")
             )
-            if columns.loaded
-            else NO_DAY,
+            if written and columns.loaded
+            else rows.typed_loaded,
             currency=currency,
             given=rows.amount if columns.price is None else rows.price,
         ),
     )
     money = _money(rows, reading, source.numeric)
-    rows = con.create_view(
+    rows = scratch.view(
         f"{reading.name}_values",
         rows.mutate(
             amount_minor=money.minor,
@@ -72,7 +74,7 @@ def typed_rows(con: ibis.BaseBackend, source: Source, reading: Reading) -> ir.Ta
     )
     rules, policies = _rules(rows, reading), _policies(rows, reading)
     rows = rows.mutate(rule=_first(rules), policy=_first(policies))
-    rows = con.create_view(f"{reading.name}_judged", rows)
+    rows = scratch.view(f"{reading.name}_judged", rows)
     value = ibis.cases(
         (rows.rule == "row_unparseable", rows.record),
         (rows.rule.startswith("date"), rows.date),
@@ -103,7 +105,9 @@ def typed_rows(con: ibis.BaseBackend, source: Source, reading: Reading) -> ir.Ta
         # Engines read days of years that no calendar of Python has; such rows are in quarantine, whatever they are.
         day=ibis.ifelse(rows.day.between(ibis.date(date.min), ibis.date(date.max)), rows.day, NO_DAY),
         order_id=ibis.coalesce(rows.refund_of, rows.order),
-        quantity=_decimals(rows.quantity, section).try_cast("float64") if columns.quantity else NO_NUMBER,
+        quantity=to_decimal(_decimals(rows.quantity, section), 18, 6).cast("float64")
+        if columns.quantity
+        else NO_NUMBER,
         segment=segment,
         reason=ibis.coalesce(rows.rule, rows.policy),
         quarantined=rows.rule.notnull(),

@@ -6,6 +6,7 @@ import ibis
 import ibis.expr.types as ir
 
 from clvkit.errors import DataError
+from clvkit.ledger.columns import open_columns
 from clvkit.ledger.databases import SOURCE, Database, not_found, refuse_other_than_select, refusing
 from clvkit.ledger.sqlite import copy_sqlite
 
@@ -50,8 +51,8 @@ def open_relation(
 
 
 def _drop(table: ir.Table, names: Collection[str]) -> ir.Table:
-    there = [name for name in names if name in table.columns]
-    return table.drop(*there) if there else table
+    kept = open_columns(table.columns, (), names)
+    return table.select(kept) if len(kept) < len(table.columns) else table
 
 
 def _where(con: ibis.BaseBackend, schema: str | None) -> tuple[str, str] | str | None:

@@ -221,7 +221,7 @@ def _split(
             }
         ),
     )
-    return _uniform(rows, section)
+    return uniform(rows, section)
 
 
 def _record(rows: ir.Table, width: int, columns: dict[str, int]) -> ir.StringValue:
@@ -233,7 +233,7 @@ def _record(rows: ir.Table, width: int, columns: dict[str, int]) -> ir.StringVal
     return ibis.ifelse(rows.whole & (rows.fields.length() == width), kept, ibis.null("string"))
 
 
-def _uniform(rows: ir.Table, section: SourceSection) -> ir.Table:
+def uniform(rows: ir.Table, section: SourceSection) -> ir.Table:
     """The common shape: words for a missing value become null, columns the study does not name are null."""
     none = ibis.null("string")
     texts = {}
@@ -273,7 +273,7 @@ def read_parquet(
         )
         numeric.append(is_number)
         notes += note
-        parts.append(_uniform(rows, section))
+        parts.append(uniform(rows, section))
         counts.append(count)
         base += count
     if len(set(numeric)) > 1:

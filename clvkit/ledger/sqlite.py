@@ -7,6 +7,7 @@ from contextlib import closing
 import ibis.expr.types as ir
 import pyarrow as pa
 
+from clvkit.ledger.columns import open_columns
 from clvkit.ledger.databases import Database, not_found, refuse_other_than_select, refusing
 
 ROWS_AT_ONCE = 50_000
@@ -42,7 +43,7 @@ def copy_sqlite(
             query = f"SELECT * FROM {_quoted(relation)}"
         inner = query.strip().rstrip(";")
         columns = [c[0] for c in file.execute(f"SELECT * FROM ({inner}) LIMIT 0").description]
-        columns = [name for name in columns if name not in without]
+        columns = open_columns(columns, (), without)
         schema = _schema(file, inner, columns)
         name = f"sqlite_{len(database.con.list_tables())}"
         database.con.create_table(name, schema=pa.schema(schema))

@@ -5,6 +5,8 @@ from datetime import date
 import ibis
 import ibis.expr.types as ir
 
+from clvkit.ledger.engine import first_text
+
 
 def duplicates(typed: ir.Table) -> ir.Table:
     """``ordinal`` of every row that repeats an earlier one of its file, among the rows no rule or policy touches."""
@@ -35,7 +37,8 @@ def overlapping(lines: ir.Table) -> ir.Table:
     by_id = both.select("ordinal", reason=ibis.ifelse(same, "overlap", "superseded"))
     plain = sound.filter(~sound.has_id).select("source", "record", "file_no", "ordinal")
     files = plain.group_by("source", "record").agg(files=plain.file_no.nunique())
-    several = plain.semi_join(files.filter(files.files > 1), ["source", "record"])
+    several = files.filter(files.files > 1).drop("files")
+    several = plain.join(several, ["source", "record"])  # no semi-join: PostgreSQL is not given one it reads
     counted = several.mutate(
         copy=ibis.row_number().over(group_by=["source", "record", "file_no"], order_by="ordinal")
     )
@@ -60,7 +63,7 @@ def purchases(lines: ir.Table, segmented: bool) -> ir.Table:
     days = lines.group_by("customer", "day").agg(
         amount_minor=lines.value_minor.sum().cast("int64"),
         lines=lines.count(),
-        segment=lines.segment.min(),
+        segment=first_text(lines.segment),
         ordinal=ibis.coalesce(lines.ordinal.min(where=lines.amount_minor >= 0), lines.ordinal.min()),
     )
     if segmented:

@@ -12,6 +12,7 @@ from clvkit.ledger.localdays import local_day
 ROLES = ("customer", "date", "amount", "line_id", "segment")
 ROWS_PER_DAY = 10**9  # room for the rows of a day in a row's number
 ROWS_PER_SOURCE = 10**17  # room for the rows of a source in the order of reading
+NUMBERS = ("amount", "price", "quantity", "discount", "tax", "shipping")
 
 
 def typed_table_rows(
@@ -40,24 +41,32 @@ def typed_table_rows(
 
     Returns
     -------
-    Table of ``ordinal, file_no, row`` (int64), ``parsed, record, typed_day`` and a text for each of ``ROLES``
-    and of ``columns``, null where missing. Amounts are plain decimals with a point, dates ``YYYY-MM-DD``.
+    Table of ``ordinal, file_no, row`` (int64), ``parsed, record``, ``typed_day`` and ``typed_loaded`` (dates, null
+    without such a column) and a text for each of ``ROLES`` and of ``columns``, null where missing. Amounts are plain decimals with a point, dates ``YYYY-MM-DD``.
 
     Raises
     ------
     DataError : dates are text, and the engine is not DuckDB, which alone reads them by a format.
     """
-    date = table[columns["date"]]
-    day, date_text = _day(date, zone, day_starts, written_in)
-    texts = {role: _text(table[name], missing_words) for role, name in columns.items() if role != "date"}
-    texts["date"] = date_text
-    texts["amount"] = _missing(_amount(table[columns["amount"]]), missing_words)
+    dated = {"date": ibis.null("date"), "loaded": ibis.null("date")}
+    texts = {}
+    for role, name in columns.items():
+        column = table[name]
+        if role in dated:
+            dated[role], text = day_of(column, f"columns.{role}", zone, day_starts, written_in)
+        elif role in NUMBERS:
+            text = _plain(column)
+        else:
+            text = column.cast("string").strip()
+        texts[role] = _missing(text, missing_words)
+    day = dated["date"]
     none = ibis.null("string")
     first = ibis.row_number().over(group_by=day, order_by=[_sortable(table[name]) for name in table.columns])
     ymd = (day.year().cast("int64") * 10_000 + day.month() * 100 + day.day()).fill_null(0)
     rows = table.select(
         row=(ymd * ROWS_PER_DAY + first + 1).cast("int64"),
         typed_day=day,
+        typed_loaded=dated["loaded"],
         # Unit separators keep ("a", "bc") and ("ab", "c") apart, a record separator null and "".
         record=ibis.literal("\x1f").join([table[c].cast("string").fill_null("\x1e") for c in table.columns]),
         **{role: texts.get(role, none) for role in (*ROLES, *(r for r in columns if r not in ROLES))},
@@ -69,35 +78,35 @@ def typed_table_rows(
     )
 
 
-def _day(
-    date: ir.Column, zone: str, day_starts: str, written_in: str | None
+def day_of(
+    column: ir.Column, key: str, zone: str, day_starts: str = "00:00", written_in: str | None = None
 ) -> tuple[ir.DateValue, ir.StringValue]:
-    kind = date.type()
+    """The local day of a column of dates or moments, and what it says as text; in DuckDB it may be text.
+
+    ``key`` is the column's place in a source's section, for messages.
+    """
+    kind = column.type()
     if kind.is_timestamp():
-        day = local_day(date, zone, day_starts, written_in=written_in)
+        day = local_day(column, zone, day_starts, written_in=written_in)
         return day, day.cast("string")
     if kind.is_date():
-        return date, date.cast("string")
-    if kind.is_string() and engine_of(date) == "duckdb":
-        return ibis.null("date"), _text(date, ())
+        return column, column.cast("string")
+    if kind.is_string() and engine_of(column) == "duckdb":
+        return ibis.null("date"), column.strip()
     raise DataError(
-        f"the column {date.get_name()!r} (ledger.columns.date) holds {kind}, not dates or moments",
-        place="ledger.columns.date",
+        f"the column {column.get_name()!r} (ledger.{key}) holds {kind}, not dates or moments",
+        place=f"ledger.{key}",
         fix="write a query that casts it: SELECT ..., CAST(... AS DATE) AS day FROM ...",
     )
 
 
-def _amount(amount: ir.Column) -> ir.StringValue:
-    if not amount.type().is_floating():
-        return amount.cast("string").strip()
+def _plain(number: ir.Column) -> ir.StringValue:
+    if not number.type().is_floating():
+        return number.cast("string").strip()
     # The shortest text of a float is the same everywhere but for its exponent, which a decimal has not.
-    number = ibis.ifelse(amount.abs() < 1e15, amount.cast("string"), ibis.null("string"))
-    plain = number.cast("decimal(38, 15)").cast("string").re_replace(r"[.]?0+$", "")
-    return ibis.coalesce(plain, amount.cast("string"))
-
-
-def _text(column: ir.Column, missing_words: Collection[str]) -> ir.StringValue:
-    return _missing(column.cast("string").strip(), missing_words)
+    text = ibis.ifelse(number.abs() < 1e15, number.cast("string"), ibis.null("string"))
+    plain = text.cast("decimal(38, 15)").cast("string").re_replace(r"[.]?0+$", "")
+    return ibis.coalesce(plain, number.cast("string"))
 
 
 def _missing(text: ir.StringValue, words: Collection[str]) -> ir.StringValue:

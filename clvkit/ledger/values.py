@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import ibis
 import ibis.expr.types as ir
 
-from clvkit.ledger.engine import try_strptime
+from clvkit.ledger.engine import to_decimal, try_strptime
 from clvkit.ledger.localdays import local_day
 from clvkit.ledger.section import SourceSection
 
@@ -95,7 +95,7 @@ def product(
     """Pieces times the price of one, multiplied as exact decimals and rounded half up to minor units."""
     pieces, each = (_number(text, section, numeric) for text in (quantity, price))
     left, right = (
-        ibis.ifelse(readable, number, ibis.null("string")).try_cast(f"decimal(18, {places})")
+        to_decimal(ibis.ifelse(readable, number, ibis.null("string")), 18, places)
         for (readable, number), places in ((pieces, 3), (each, 6))
     )
     in_range = (left.cast("float64") * right.cast("float64")).abs() < MAX_MINOR // 10**minor_digits
@@ -142,10 +142,10 @@ def amounts(text: ir.StringColumn, section: SourceSection, minor_digits: int, nu
     readable, text = _number(text, section, numeric)
     number = ibis.ifelse(readable, text, ibis.null("string"))
     # Eighteen digits are more than MAX_MINOR has, and the most that DuckDB reads fast.
-    rounded = number.try_cast(f"decimal(18, {minor_digits})")
+    rounded = to_decimal(number, 18, minor_digits)
     in_range = rounded.abs() < ibis.literal(MAX_MINOR // 10**minor_digits)
     minor = ibis.ifelse(in_range, (rounded * 10**minor_digits).cast("int64"), ibis.null("int64"))
     # The exact value is only asked for where there can be more digits than the currency has.
     longer = number.re_search(rf"[.][0-9]{{{minor_digits + 1},}}|[eE]")
-    exact = ibis.ifelse(longer & in_range, number, ibis.null("string")).try_cast("decimal(38, 15)")
+    exact = to_decimal(ibis.ifelse(longer & in_range, number, ibis.null("string")), 38, 15)
     return Amounts(readable, minor, rounded.cast("decimal(38, 15)") - exact)
