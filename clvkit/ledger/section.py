@@ -351,7 +351,13 @@ class LedgerSection(SourceSection):
         one = self.path is not None or self.database is not None
         if one == bool(self.sources):
             raise ValueError("it needs at least path (one source) or sources (several), and not both")
+        if len({name.casefold() for name in self.sources}) < len(self.sources):
+            raise ValueError("the names of sources must differ by more than capitals")
         for name, source in self.sources.items():
+            if not re.fullmatch(r"\w[\w -]{0,59}", name):  # files and tables are called after them
+                raise ValueError(
+                    f"sources: a name has letters, digits, spaces, _ and -, at most 60 (got {name[:60]!r})"
+                )
             if source.path is None and source.database is None:
                 raise ValueError(f"sources.{name} needs path or database")
         return self
