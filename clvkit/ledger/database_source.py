@@ -13,7 +13,7 @@ import pyarrow as pa
 from clvkit.errors import StudyError
 from clvkit.ledger.columns import find_columns
 from clvkit.ledger.databases import Database, open_database, refusing
-from clvkit.ledger.engine import bigint_hash, total
+from clvkit.ledger.engine import row_hash, total
 from clvkit.ledger.relations import open_relation
 from clvkit.ledger.section import TABLES, LedgerSection, SourceSection
 from clvkit.ledger.source import Place, Source, typed_texts, uniform
@@ -150,7 +150,7 @@ def table_fingerprint(found: SourceTable) -> dict:
         sums = rows.aggregate(
             rows=rows.count().cast("int64"),
             length=total(rows.said.length().cast("int64")),
-            sum=total(bigint_hash(rows.said)),
+            sum=total(row_hash(rows.said)),
         )
         row: dict = sums.to_pyarrow().to_pylist()[0]
     kinds = [[name, str(kind)] for name, kind in table.schema().items()]

@@ -13,7 +13,7 @@ import ibis
 import sqlglot
 from sqlglot import exp
 
-from clvkit.errors import DataError
+from clvkit.errors import DataError, StudyError
 from clvkit.ledger.engine import connect
 from clvkit.rules import did_you_mean, listed
 
@@ -221,7 +221,7 @@ def refusing(place: str, fix: str) -> Iterator[None]:
     """Turn what an engine says about a table or query into an error of ours: its first line, no traceback."""
     try:
         yield
-    except DataError:
+    except (DataError, StudyError):
         raise
     except Exception as error:  # each engine has its own classes
         raise DataError(f"the database refuses: {first_line(error)}", place=place, fix=fix) from error

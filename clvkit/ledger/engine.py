@@ -121,11 +121,12 @@ def xxhash64(text: str) -> dt.int64:
     """A 64-bit hash (Spark)."""
 
 
-def bigint_hash(text: ir.StringColumn) -> ir.IntegerColumn:
-    """A 64-bit hash of a text, each engine's own: equal within one engine, not between two."""
-    if engine_of(text) == "duckdb":
-        return (_duckdb_hash(text) % (2**63)).cast("int64")
-    return hashtextextended(text, 0) if engine_of(text) == "postgres" else xxhash64(text)
+def row_hash(text: ir.StringColumn) -> ir.IntegerColumn:
+    """A hash of a text in 64 bits, each engine's own: equal within one engine, not between two."""
+    engine = engine_of(text)
+    if engine == "postgres":
+        return hashtextextended(text, 0)
+    return _duckdb_hash(text) if engine == "duckdb" else xxhash64(text)
 
 
 def bytewise(text: ir.StringColumn) -> ir.Value:

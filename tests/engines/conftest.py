@@ -100,4 +100,5 @@ def opened(tmp_path_factory, request):
             there[engine] = database
         return there[engine]
 
+    get.folder = folder
     return get

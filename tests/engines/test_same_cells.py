@@ -4,13 +4,13 @@ from datetime import date
 
 import ibis
 import pandas as pd
-import pyarrow as pa
 import pytest
 
 from clvkit import customers
 from clvkit.ledger.engine import Scratch, bytewise, to_decimal, total
 from clvkit.ledger.relations import open_relation
 from clvkit.ledger.typed import typed_table_rows
+from engine_frames import as_bytes
 
 pytestmark = pytest.mark.engines
 AS_OF, END = date(2024, 3, 31), date(2024, 11, 30)
@@ -60,14 +60,6 @@ def frames(opened):
     return get
 
 
-def _bytes(frame: pd.DataFrame) -> bytes:
-    table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata()
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as stream:
-        stream.write_table(table.combine_chunks())
-    return sink.getvalue().to_pybytes()
-
-
 @pytest.mark.parametrize("engine", ["postgres", "spark"])
 @pytest.mark.parametrize("amount", ["net", "gross"])
 def test_every_frame_is_the_same(frames, engine, amount):
@@ -75,7 +67,7 @@ def test_every_frame_is_the_same(frames, engine, amount):
     assert here["total"] == there["total"] != 0
     for name in ("cells", "spend_cells", "score_cells", "holdout_cells", "daily_purchases"):
         pd.testing.assert_frame_equal(here[name], there[name], obj=f"{name} on {engine}")
-        assert _bytes(here[name]) == _bytes(there[name]), name
+        assert as_bytes(here[name]) == as_bytes(there[name]), name
         assert len(here[name]) > 50, name
 
 
