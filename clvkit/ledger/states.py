@@ -18,13 +18,14 @@ def duplicates(typed: ir.Table) -> ir.Table:
 
 
 def overlapping(lines: ir.Table) -> ir.Table:
-    """Rows that another file has too, as ``ordinal, reason``, among the rows no rule or policy touches.
+    """Rows that another file has too, as ``ordinal, reason``, among guests' and those no rule or policy touches.
 
     A row with a line id is in another file if the id is: the last file's row counts, and the earlier one is an
     ``overlap``, or ``superseded`` where it says something else. Without ids, a row counts as often as in the one file
     that has it most often, and a file is never held against itself: two equal rows of one file may be two sales.
     """
-    sound = lines.filter(lines.reason.isnull() & lines.record.notnull())
+    # A guest's row that two files have is reported once, too.
+    sound = lines.filter((lines.reason.isnull() | (lines.reason == "guest")) & lines.record.notnull())
     named = sound.filter(sound.has_id)
     said = ["account", "day", "currency", "amount_minor"]
     last = named.group_by("record").agg(
