@@ -173,6 +173,8 @@ def _open_spark() -> ibis.BaseBackend:
             place="ledger.database",
             fix="install Java 17 or set JAVA_HOME; on a cluster, start the run through spark-submit",
         ) from error
+    # What Spark infers of long chains of cases grows without bound, and is no use to them.
+    session.conf.set("spark.sql.constraintPropagation.enabled", "false")
     return ibis.pyspark.connect(session)
 
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 import pandas as pd
 import pyarrow as pa
 import pytest
+from engine_frames import as_bytes
 
 from clvkit import customers
 from clvkit.cohorts import CohortsSection, cohort_triangles
@@ -14,7 +15,7 @@ from clvkit.errors import DataError, StudyError
 from clvkit.ledger import Ledger, LedgerSection, build_ledger, inputs
 from clvkit.ledger.kept import forget_kept
 from clvkit.ledger.scores import write_scores
-from engine_frames import as_bytes
+
 from conftest import SEGMENTS  # isort: skip
 
 pytestmark = pytest.mark.engines

@@ -5,12 +5,12 @@ from datetime import date
 import ibis
 import pandas as pd
 import pytest
+from engine_frames import as_bytes
 
 from clvkit import customers
 from clvkit.ledger.engine import Scratch, bytewise, to_decimal, total
 from clvkit.ledger.relations import open_relation
 from clvkit.ledger.typed import typed_table_rows
-from engine_frames import as_bytes
 
 pytestmark = pytest.mark.engines
 AS_OF, END = date(2024, 3, 31), date(2024, 11, 30)
