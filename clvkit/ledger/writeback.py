@@ -1,0 +1,102 @@
+"""Scores of every customer, made block by block and written back as a table."""
+
+from collections.abc import Iterator
+from datetime import date
+from typing import TYPE_CHECKING
+
+import ibis.expr.types as ir
+import pyarrow as pa
+
+from clvkit.errors import DataError
+from clvkit.ledger.databases import Database
+from clvkit.ledger.scores import write_scores
+
+if TYPE_CHECKING:
+    from clvkit.fit import Fit
+    from clvkit.value import ValueSection
+
+CUSTOMERS_AT_ONCE = 100_000
+SCORES = pa.schema(
+    [
+        ("customer", pa.string()),
+        ("p_alive", pa.float64()),
+        ("expected_purchases", pa.float64()),
+        ("clv", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("as_of", pa.date32()),
+        ("run", pa.string()),
+    ]
+)
+_WHAT_COUNTS = ("segment", "frequency", "recency_days", "T_days", "spend_minor")
+
+
+def customer_scores(
+    summary: ir.Table,
+    fit: "Fit",
+    spend: "Fit",
+    section: "ValueSection",
+    *,
+    minor_per_unit: float,
+    days_per_year: float,
+    as_of: date,
+    run: str,
+    at_once: int = CUSTOMERS_AT_ONCE,
+) -> pa.RecordBatchReader:
+    """The scores of customers as blocks that are made when they are asked for.
+
+    Parameters
+    ----------
+    summary : one row per customer, as `clvkit.customers.customer_summary` makes it; only pseudonyms and the figures
+        that value depends on leave its engine.
+    fit, spend, section, minor_per_unit, days_per_year : as for `clvkit.valuation.scores`.
+    run : the run that the scores belong to, as a word in every row.
+
+    Returns
+    -------
+    Reader of ``customer, p_alive, expected_purchases`` (within the study's horizon), ``clv, low, high`` (major units;
+    posterior mean and equal-tailed interval), ``as_of, run``, one row per customer.
+    """
+    columns = summary.select("customer", *_WHAT_COUNTS)
+
+    def blocks() -> Iterator[pa.RecordBatch]:
+        from clvkit.valuation import scores
+
+        for batch in columns.to_pyarrow_batches(chunk_size=at_once):
+            if not len(batch):
+                continue
+            block = pa.Table.from_batches([batch]).to_pandas()
+            # Customers who are alike are valued once.
+            kinds = block[list(_WHAT_COUNTS)].drop_duplicates(ignore_index=True)
+            valued = scores(
+                fit, spend, kinds, section, minor_per_unit=minor_per_unit, days_per_year=days_per_year
+            )
+            both = block.merge(valued, on=list(_WHAT_COUNTS), how="left", validate="many_to_one")
+            both = both.rename(
+                columns={"purchases": "expected_purchases", "clv_low": "low", "clv_high": "high"}
+            )
+            both = both.assign(as_of=as_of, run=run)[SCORES.names]
+            yield pa.RecordBatch.from_pandas(both, schema=SCORES, preserve_index=False)
+
+    return pa.RecordBatchReader.from_batches(SCORES, blocks())
+
+
+def write_back(database: Database, name: str, scores: pa.RecordBatchReader, *, source: ir.Table) -> int:
+    """Replace the table ``name`` by `customer_scores`; returns the number of customers.
+
+    Parameters
+    ----------
+    database : open for writing, in a session other than the one that ``source``, their summary, is read in.
+
+    Raises
+    ------
+    DataError : both are one session, or the database cannot be written to; the old table stays.
+    """
+    # A session of DuckDB would forget the rows still to be read, and one of PostgreSQL refuse to write.
+    if database.con is source.get_backend() and database.con.name != "pyspark":
+        raise DataError(
+            "scores are read and written in one session, which can do one of them at a time",
+            place=f"table {name}",
+            fix="open the database once more for writing",
+        )
+    return write_scores(database, name, scores)
