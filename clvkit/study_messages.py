@@ -74,7 +74,9 @@ def broken_rule(root: type[BaseModel], error: dict[str, Any], document: Document
         inside = broken.at if isinstance(broken.at, tuple) else (broken.at,)
         key, value = key + inside, value_at(value, inside)[1]
     about_all = kind == "value_error" and isinstance(value, dict | list)
-    got = "" if about_all or "(got " in rule else _got(document, key, value)
+    # What stands under `database` may be an address with a password in it.
+    silent = about_all or "(got " in rule or "database" in key
+    got = "" if silent else _got(document, key, value)
     message = f"{dotted(key)} {rule}" + (f" ({got})" if got else "") + (f"; {hint}" if hint else "")
     return Problem(message, key, _mark(document, key))
 

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from clvkit.errors import DataError
 from clvkit.ledger.anomalies import AnomaliesSection
 from clvkit.ledger.completeness import CompletenessSection
 from clvkit.ledger.inclusion import InclusionSection
@@ -173,6 +174,20 @@ class SourceSection(Section):
         None, description="Sum of all readable amounts that the source must have, in currency units."
     )
     control_rows: int | None = Field(None, ge=0, description="Number of rows that the source must have.")
+
+    @field_validator("database")
+    @classmethod
+    def _no_address(cls, value: str | None) -> str | None:
+        # With the libraries of the engines, which a study of files needs only later.
+        from clvkit.ledger.databases import database_kind
+
+        if value is not None:
+            try:
+                database_kind(value)
+            except DataError as error:
+                rule = error.message.removeprefix("ledger.database ")
+                raise RuleBroken(rule, error.fix or "") from None
+        return value
 
     @field_validator("encoding")
     @classmethod

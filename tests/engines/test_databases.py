@@ -10,12 +10,14 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 import pytest
+from study_files import MINIMAL
 
-from clvkit.errors import DataError
+from clvkit.errors import DataError, StudyError
 from clvkit.ledger.databases import database_kind, open_database
 from clvkit.ledger.relations import open_relation
 from clvkit.ledger.scores import write_scores
 from clvkit.ledger.typed import typed_table_rows
+from clvkit.study import load_study
 
 ENGINES = ["duckdb", "postgres", "spark"]
 ADDRESS = "CLVKIT_TEST_POSTGRES"
@@ -227,3 +229,21 @@ def test_dates_as_text_need_a_cast(opened, engine):
     table = open_relation(opened(engine), query="SELECT account, '2024-01-05' AS day, net FROM orders")
     with pytest.raises(DataError, match="not dates or moments"):
         typed_table_rows(table, {"customer": "account", "date": "day", "amount": "net"}, 0)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        f'"postgres://me:{SECRET}@db.example/sales"',
+        f'["postgres://me:{SECRET}@db.example/sales"]',
+        f'"host=db.example password={SECRET}"',
+        f'"env:{SECRET}://db.example"',
+        f'"mysql:me:{SECRET}@db.example"',
+    ],
+)
+def test_a_study_with_an_address_in_it_is_refused_without_a_word_of_it(value, tmp_path):
+    text = MINIMAL.replace("path: sales.csv", f"database: {value}\n  relation: shop.orders")
+    (tmp_path / "study.yml").write_text(text, encoding="utf-8")
+    with pytest.raises(StudyError, match=r"ledger\.database") as caught:
+        load_study(tmp_path / "study.yml")
+    assert SECRET not in _whole(caught.value)
