@@ -7,6 +7,7 @@ import pandas as pd
 
 from clvkit import numbers
 from clvkit.chapters.drawing import label_ends
+from clvkit.chapters.ledger_words import listed
 from clvkit.exhibits import Figure, Sentence, Table
 from clvkit.publish import style
 
@@ -42,160 +43,19 @@ _WHY = {
 
 def answer(found: "Completeness", flags: pd.DataFrame, as_of: "date") -> Sentence:
     """How far all sources are complete, and how many odd runs of days there are."""
-    reach = f"All sources are complete to **{numbers.date_words(found.cut_off)}**"
+    one = len(found.sources) == 1
+    reach = (
+        f"{'The source is' if one else 'All sources are'} complete to **{numbers.date_words(found.cut_off)}**"
+    )
     gap = (as_of - found.cut_off).days
     if gap > 0:
-        reach += f", {_count(gap, 'day')} before the as-of date: silence after it may only mean that rows have not come"
+        reach += f", {count(gap, 'day')} before the as-of date: silence after it may only mean that rows have not come"
     odd = (
         "No run of days stands off from the days around it"
         if flags.empty
-        else f"**{_count(len(flags), 'run')} of days** {'stands' if len(flags) == 1 else 'stand'} off from the days around"
+        else f"**{count(len(flags), 'run')} of days** {'stands' if len(flags) == 1 else 'stand'} off from the days around"
     )
     return Sentence(f"{reach}. {odd}.")
-
-
-def calendar(daily: pd.DataFrame, flags: pd.DataFrame) -> list[Figure]:
-    """A strip of days by weeks per source, shaded by rows, with the flags numbered as in their table."""
-    if daily.empty:
-        return []
-    rows = daily.groupby(["source", "day"], as_index=False)["rows"].sum()
-    sizes = rows.groupby("source")["rows"].sum().sort_values(ascending=False, kind="stable")
-    shown = list(sizes.index[:MOST_SOURCES])
-    frame = rows[rows["source"].isin(shown)].merge(_flagged_days(flags), on=["source", "day"], how="outer")
-    frame["rows"] = frame["rows"].fillna(0).astype("int64")
-    frame = frame[frame["source"].isin(shown)].sort_values(["source", "day"], ignore_index=True)
-    return [Figure(
-        "history_calendar",
-        _strips(frame, shown),
-        _calendar_title(flags),
-        "Rows per day, one column a week from Monday on top to Sunday, darker with more rows (of each source's busy days). "
-        "Outlined: days that stand off, with the number of the flag."
-        + (f" The {MOST_SOURCES} largest of {len(sizes)} sources." if len(sizes) > MOST_SOURCES else ""),
-        alt=_calendar_alt(frame, flags, shown),
-        frame=frame,
-        worry="Blank days within a strip are days without a row. A hole that no flag marks is too small to tell from "
-        "chance, or comes back every year.",
-    )]  # fmt: skip
-
-
-def _flagged_days(flags: pd.DataFrame) -> pd.DataFrame:
-    """``source, day, flag``: the numbers of the flags that a day is in, as text."""
-    days = [(one.source, day, str(one.Index + 1)) for one in flags.reset_index(drop=True).itertuples()
-            for day in pd.date_range(one.first_day, one.last_day)]  # fmt: skip
-    frame = pd.DataFrame(days, columns=["source", "day", "flag"])
-    frame["day"] = pd.to_datetime(frame["day"])
-    return frame.groupby(["source", "day"], as_index=False)["flag"].agg(", ".join)
-
-
-def _strips(frame: pd.DataFrame, sources: list[str]):
-    from matplotlib.colors import LinearSegmentedColormap
-    from matplotlib.patches import Rectangle
-
-    shades = LinearSegmentedColormap.from_list("clvkit", ["#e6edf4", style.PALETTE[0]])
-    monday = frame["day"].min() - pd.Timedelta(days=int(frame["day"].min().dayofweek))
-    weeks = (frame["day"].max() - monday).days // 7 + 1
-    pitch = 9.5  # days from one strip to the next: seven, and room for the numbers of flags
-    with style.canvas(height=0.55 + 0.95 * len(sources)) as (drawing, axes):
-        for strip, source in enumerate(sources):
-            part = frame[frame["source"] == source]
-            week = ((part["day"] - monday).dt.days // 7).to_numpy()
-            weekday = part["day"].dt.dayofweek.to_numpy()
-            cells = np.full((7, weeks), np.nan)
-            cells[weekday, week] = np.where(part["rows"] > 0, part["rows"], np.nan)
-            top = strip * pitch
-            axes.pcolormesh(np.arange(weeks + 1), top + np.arange(8), cells, cmap=shades, vmin=0,
-                            vmax=max(np.nanquantile(cells, 0.98), 1), edgecolor="#ffffff",
-                            linewidth=0.4 if weeks < 80 else 0.0)  # fmt: skip
-            axes.add_patch(Rectangle((week.min(), top), week.max() + 1 - week.min(), 7, fill=False,
-                                     edgecolor=style.RULE, linewidth=0.7))  # fmt: skip
-            flagged = part["flag"].notna().to_numpy()
-            for at, day in zip(week[flagged], weekday[flagged], strict=True):
-                axes.add_patch(Rectangle((at, top + day), 1, 1, fill=False, edgecolor=style.PALETTE[1], linewidth=1.1))  # fmt: skip
-            _numbers(axes, part["flag"].to_numpy()[flagged], week[flagged], top, weeks)
-        axes.set_xlim(0, weeks)
-        axes.set_ylim(len(sources) * pitch - (pitch - 7) + 0.3, -2)
-        axes.set_yticks([strip * pitch + 3.5 for strip in range(len(sources))], [_short(s) for s in sources])
-        months = pd.date_range(monday, frame["day"].max(), freq="MS")
-        every = next((n for n in (1, 2, 3, 6) if len(months) <= 8 * n), 12)
-        months = months[(months.month - 1) % every == 0]
-        axes.set_xticks(
-            [(month - monday).days / 7 for month in months], [f"{month:%b %Y}" for month in months]
-        )
-        axes.grid(False)
-        axes.spines["left"].set_visible(False)
-        axes.tick_params(axis="y", labelcolor=style.INK)
-    return drawing
-
-
-def _numbers(axes, flags: np.ndarray, weeks_of: np.ndarray, top: float, weeks: int) -> None:
-    """Write the numbers of flags above their strip; what would overlap the number before it moves to the right."""
-    reached = -np.inf
-    for text in dict.fromkeys(flags):
-        here = weeks_of[flags == text]
-        place = max((here.min() + here.max() + 1) / 2, reached)
-        axes.text(place, top - 0.9, text, color=style.PALETTE[1], ha="center", va="center", fontsize=8)
-        reached = place + weeks * 0.016 * (len(text) + 1)
-
-
-def _calendar_title(flags: pd.DataFrame) -> str:
-    if flags.empty:
-        return "Every day looks like the days around it"
-    kinds = flags["kind"].map(KINDS).value_counts(sort=False)
-    told = ", ".join(_count(n, kind) for kind, n in kinds.items())
-    return f"{_count(len(flags), 'run')} of days {'stands' if len(flags) == 1 else 'stand'} off: {told}"
-
-
-def _calendar_alt(frame: pd.DataFrame, flags: pd.DataFrame, shown: list[str]) -> str:
-    parts = []
-    for source in shown:
-        days = frame[frame["source"] == source]
-        parts.append(f"{source} from {numbers.date_words(days['day'].min())} to {numbers.date_words(days['day'].max())}, at most "
-                     f"{numbers.count(days['rows'].max())} rows a day")  # fmt: skip
-    marked = [f"{KINDS[one.kind]} of {one.source} {_span(one.first_day, one.last_day)}" for one in flags.itertuples()
-              if one.source in shown]  # fmt: skip
-    many = f" and {len(marked) - 10} more" if len(marked) > 10 else ""
-    return (
-        "Heat map of rows per day. "
-        + "; ".join(parts)
-        + ". Flagged: "
-        + ("; ".join(marked[:10]) or "none")
-        + many
-        + "."
-    )
-
-
-def flagged(flags: pd.DataFrame) -> list[Table]:
-    """The flags with their days, what was expected and seen, and the money touched; nothing without flags."""
-    if flags.empty:
-        return []
-    frame = pd.DataFrame({
-        "number": range(1, len(flags) + 1),
-        "source": flags["source"],
-        "first_day": flags["first_day"].dt.date,
-        "last_day": flags["last_day"].dt.date,
-        "kind": flags["kind"].map(KINDS),
-        "measure": flags["measure"].map(MEASURES),
-        "expected": flags["expected"],
-        "seen": flags["seen"],
-        "share": flags["share"],
-        "score": flags["score"],
-    })  # fmt: skip
-    worst = flags.loc[flags["share"].fillna(0).idxmax()]
-    return [Table(
-        "history_flags",
-        frame,
-        f"The {KINDS[worst['kind']]} of {worst['source']} {_span(worst['first_day'], worst['last_day'])} touches "
-        f"{numbers.percent(worst['share'])} of its money",
-        "Runs of days that stand off from the same weekdays before and after: rows or new accounts over the run, or the "
-        "amount of one row, as expected and as seen; the share of the source's money that the run holds or lacks.",
-        formats={"number": "count", "first_day": "date", "last_day": "date", "expected": "number:0", "seen": "number:0",
-                 "share": "percent", "score": "number:1"},
-        labels={"number": "Flag", "source": "Source", "first_day": "From", "last_day": "To", "kind": "Looks like",
-                "measure": "Measure", "expected": "Expected", "seen": "Seen", "share": "Of the money",
-                "score": "Standard deviations"},
-        note="A flag is a question to who runs the source, not a correction: nothing was changed. Score: distance to the "
-        "nearer of the weeks before and the weeks after, in robust standard deviations, at most 40.",
-    )]  # fmt: skip
 
 
 def ignored(section: "AnomaliesSection") -> list[Sentence]:
@@ -237,6 +97,20 @@ def complete_to(found: "Completeness") -> Table:
     )  # fmt: skip
 
 
+def arrivals(found: "Completeness") -> list[Table | Figure | Sentence]:
+    """How far each source is complete and how soon rows arrive; a sentence where nothing comes late."""
+    if found.latency.empty:
+        return [Sentence("No source says when its rows were loaded, so late rows cannot be told from none.")]
+    if found.quantiles["lag_rows"].max() > 0:
+        return [complete_to(found), *lags(found)]
+    names = sorted(found.latency["source"].unique())
+    return [
+        Sentence(
+            f"By their days of loading, nearly all rows of {listed(names)} were there on the day itself."
+        )
+    ]
+
+
 def lags(found: "Completeness") -> list[Figure]:
     """Share of a day's rows that has arrived by lag; nothing where no source has load dates."""
     curves = found.latency
@@ -253,7 +127,7 @@ def lags(found: "Completeness") -> list[Figure]:
             colour = style.PALETTE[place % len(style.PALETTE)]
             x, y = [*curve["lag_days"], until], [*curve["rows"], 1.0]
             axes.step(x, y, where="post", color=colour, linewidth=1.8, linestyle="-" if place < 5 else "--")
-            ends.append((float(np.interp(until, x, y)) - 0.03 * place, _short(name), colour))
+            ends.append((float(np.interp(until, x, y)) - 0.03 * place, short(name), colour))
         axes.axhline(0.99, color=style.MUTED, linewidth=0.7, linestyle=":")
         axes.set_xlim(0, until)
         axes.set_ylim(0, 1.06)
@@ -267,7 +141,7 @@ def lags(found: "Completeness") -> list[Figure]:
     return [Figure(
         "arrival_lags",
         drawing,
-        f"99 % of the rows of {slow['source']} are there after {_count(int(slow['lag_rows']), 'day')}",
+        f"99 % of the rows of {slow['source']} are there after {count(int(slow['lag_rows']), 'day')}",
         "Share of a day's rows that has arrived by the number of days after it; the newest days, whose late rows are yet "
         "to come, are allowed for. Dotted: 99 %.",
         alt="Rising steps of the share of rows arrived by lag. " + "; ".join(
@@ -321,23 +195,27 @@ def maturity(frame: pd.DataFrame) -> Table:
     return Table(
         "history_maturity",
         frame,
-        f"{numbers.percent(least['share'])} of the customers have been watched for {_count(int(least['days']), 'day')} or more",
+        ("Every customer has" if least["share"] == 1 else f"{numbers.percent(least['share'])} of the customers have")
+        + f" been watched for {count(int(least['days']), 'day')} or more",
         "Customers by days from their first purchase to the as-of date.",
         formats={"days": "count", "customers": "count", "share": "percent"},
         labels={"days": "Days or more", "customers": "Customers", "share": "Of all"},
     )  # fmt: skip
 
 
-def _span(first: pd.Timestamp, last: pd.Timestamp) -> str:
+def span(first: pd.Timestamp, last: pd.Timestamp) -> str:
+    """Days in words: ``on 1 May 2020``, ``from 1 May 2020 to 3 May 2020``."""
     if first == last:
         return f"on {numbers.date_words(first)}"
     return f"from {numbers.date_words(first)} to {numbers.date_words(last)}"
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
+    """A source's name where there is little room."""
     return name if len(name) <= 14 else name[:13] + "…"
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
+    """``1 run``, ``2 runs``; slips of unit have their own plural."""
     word = noun if number == 1 else "slips of unit" if noun == KINDS["unit_slip"] else f"{noun}s"
     return f"{numbers.count(number)} {word}"

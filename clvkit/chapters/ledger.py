@@ -1,4 +1,4 @@
-"""Chapter 01, the ledger: what came in, what became of it, and whom the data cover."""
+"""Chapter 01, the customers of the ledger: when they bought, whom the data cover, and how often they came."""
 
 from typing import TYPE_CHECKING
 
@@ -6,127 +6,21 @@ import numpy as np
 import pandas as pd
 
 from clvkit import numbers
+from clvkit.chapters.ledger_words import count
 from clvkit.customers import daily_purchases
 from clvkit.exhibits import Facts, Figure, Sentence, Table
-from clvkit.ledger.reasons import STATES
 from clvkit.publish import style
 
 if TYPE_CHECKING:
     from datetime import date
 
-    from clvkit.ledger import Ledger, LedgerSection
+    from clvkit.ledger import Ledger
 
 #: Days without a new customer after which acquisition is taken to have ended.
 ENDED_AFTER_DAYS = 60
 
 _LIGHT = style.PREVIOUS_BAR["edgecolor"]
 _CLASSES = [(0, 0), (1, 1), (2, 2), (3, 3), (4, 4), (5, 9), (10, 19), (20, None)]
-_MEANINGS = {
-    "used": "the first line of a customer's purchase on a day",
-    "merged": "further lines of the same customer and day, added to the first",
-    "later": "dated after the as-of date, kept for the hold-out",
-    "excluded": "left out by a policy of the study",
-    "quarantined": "broke a rule; kept aside to be looked at",
-}
-
-
-def answer(ledger: "Ledger") -> Sentence:
-    """What came in, and how much of it is used."""
-    rows, amounts = ledger.totals["rows"], ledger.totals["amount"][ledger.currency]
-    kept = amounts["used"] + amounts["merged"]
-    unused = rows["in"] - rows["used"] - rows["merged"]
-    rest = (
-        f"{_count(unused, 'row')} with {_exact(amounts['in'] - kept, ledger)} are not among them; the table says why"
-        if unused
-        else "nothing was left out"
-    )
-    return Sentence(
-        f"**{_count(rows['in'], 'row')} with {_exact(amounts['in'], ledger)}** came in. They are "
-        f"**{_count(rows['used'], 'purchase')} by {_count(ledger.totals['customers'], 'customer')}** up to "
-        f"{numbers.date_words(ledger.as_of)}, worth {_exact(kept, ledger)}; {rest}."
-    )
-
-
-def balance(ledger: "Ledger") -> Table:
-    """What became of every row and every amount: the five states with their reasons, and the total."""
-    lines = []
-    for state in STATES:
-        found = ledger.reasons[ledger.reasons["state"] == state]
-        if found.empty:
-            lines.append({"state": state, "meaning": _MEANINGS[state], "rows": 0, "amount": 0.0})
-        for reason in found.itertuples():
-            stated = state in ("excluded", "quarantined")
-            lines.append({"state": state, "meaning": reason.meaning if stated else _MEANINGS[state],
-                          "rows": reason.rows, "amount": reason.amount})  # fmt: skip
-    came = ledger.totals["amount"][ledger.currency]["in"]
-    lines.append({"state": "came in", "meaning": "", "rows": ledger.totals["rows"]["in"], "amount": came})
-    frame = pd.DataFrame(lines)
-    frame["share"] = frame["amount"] / came if came else np.nan
-    kept, came_in = (
-        ledger.totals["rows"]["used"] + ledger.totals["rows"]["merged"],
-        ledger.totals["rows"]["in"],
-    )
-    unread = ledger.totals["amount_unreadable"]
-    money = numbers.money_header(ledger.currency)
-    files = _count(len(ledger.inputs), "file")
-    return Table(
-        "ledger_balance",
-        frame,
-        f"All {_count(came_in, 'row')} that came in make up the ledger"
-        if kept == came_in
-        else f"{numbers.percent(kept / came_in)} of the rows that came in make up the ledger",
-        f"Rows of {files} by what became of them, and the sum of their amounts, {money}.",
-        formats={"rows": "count", "amount": f"money:{ledger.minor_digits}", "share": "percent"},
-        labels={"state": "State", "meaning": "Which rows", "rows": "Rows", "amount": f"Amount, {money}",
-                "share": "Of the money"},
-        total=True,
-        note="Every row is in exactly one state, so rows and money add up to what came in."
-        + (f" The amount of {_count(unread, 'row')} could not be read and is in no sum." if unread else ""),
-    )  # fmt: skip
-
-
-def policies(ledger: "Ledger", section: "LedgerSection") -> Sentence:
-    """What the study does about amounts of zero, repeated lines and negative amounts, and why."""
-    rows = ledger.rows
-    counted = rows.aggregate(
-        zero=(rows.amount_minor == 0).sum(), negative=(rows.amount_minor < 0).sum()
-    ).to_pandas()
-    zero, negative = (int(value) for value in counted.fillna(0).iloc[0])
-    copies = next((int(c.value) for c in ledger.checks if c.id == "ledger.duplicates" and c.value), 0)
-    return Sentence(
-        "\n\n".join([_on_zero(zero, section), _on_copies(copies, section), _on_negative(negative, section)])
-    )
-
-
-def _on_zero(rows: int, section: "LedgerSection") -> str:
-    title = f"**Amounts of zero** ({_count(rows, 'row')})"
-    if section.zero_amounts == "keep":
-        return (
-            f"{title} count. Somebody who ordered for nothing, with a voucher or as a gift, was there that day. The "
-            "count of purchases tells a customer who is silent from one who is not; leaving these orders out would make "
-            "their customers look more silent than they were, and move the first day of those who began with one."
-        )
-    what = "are left out" if section.zero_amounts == "exclude" else "are in quarantine"
-    return f"{title} {what}: the study does not take them for purchases."
-
-
-def _on_copies(rows: int, section: "LedgerSection") -> str:
-    title = f"**Lines that repeat an earlier line in full** ({_count(rows, 'row')})"
-    if section.duplicate_lines == "keep":
-        return (
-            f"{title} stay. Nothing in them tells a second order of the same thing from a recording error. They do not "
-            "change how often anybody bought, as all lines of a customer and day make one purchase; what hangs on them "
-            "is only their money."
-        )
-    return f"{title} are left out as copies made by the export. If two of them were two sales, that money is missing."
-
-
-def _on_negative(rows: int, section: "LedgerSection") -> str:
-    title = f"**Negative amounts** ({_count(rows, 'row')})"
-    if not rows:
-        return f"{title}: there are none, so returns are either not in the data or already taken off the amounts."
-    what = "left out" if section.negative_amounts == "exclude" else "in quarantine"
-    return f"{title} are {what}. They are mostly returns: revenue here is before returns, and value is too high by them."
 
 
 def purchases_per_month(ledger: "Ledger") -> Figure:
@@ -165,7 +59,7 @@ def coverage(ledger: "Ledger") -> Sentence:
     first, last = _acquired(ledger)
     gap = (ledger.as_of - last).days
     said = (
-        f"The ledger covers the {_count(ledger.totals['customers'], 'customer')} who bought for the first time between "
+        f"The ledger covers the {count(ledger.totals['customers'], 'customer')} who bought for the first time between "
         f"{numbers.date_words(first)} and {numbers.date_words(last)}"
     )
     if gap > ENDED_AFTER_DAYS:
@@ -176,7 +70,7 @@ def coverage(ledger: "Ledger") -> Sentence:
             "whether customers who came later are like these."
         )
     return Sentence(
-        f"{said}; the last came {_count(gap, 'day')} before {numbers.date_words(ledger.as_of)}. Customers who are yet to "
+        f"{said}; the last came {count(gap, 'day')} before {numbers.date_words(ledger.as_of)}. Customers who are yet to "
         "come are in no figure of this report. Who bought only before "
         f"{numbers.date_words(first)} is not in the extract and is not covered either."
     )
@@ -191,7 +85,7 @@ def customers(cells: pd.DataFrame, ledger: "Ledger") -> Facts:
     spend, first = cells["spend_minor"].sum() / unit, cells["first_minor"].sum() / unit
     repeaters = cells[cells["frequency"] > 0]
     items = {
-        "Bought once": f"{numbers.count(once)} of {_count(total, 'customer')}, {numbers.percent(once / total)}",
+        "Bought once": f"{numbers.count(once)} of {count(total, 'customer')}, {numbers.percent(once / total)}",
         "Purchases per customer": f"{numbers.number((repeat_days + total) / total, 2)} on average, "
         f"{_middle(cells['frequency'] + 1, n)} in the middle",
         "First purchase": f"{numbers.money(first / total, ledger.currency)} on average",
@@ -199,12 +93,12 @@ def customers(cells: pd.DataFrame, ledger: "Ledger") -> Facts:
     if repeat_days:
         items["Repeat purchase"] = f"{numbers.money(spend / repeat_days, ledger.currency)} on average"
         items["First to last purchase"] = (
-            f"{_count(_middle(repeaters['recency_days'], repeaters['n']), 'day')} in the middle of those who came again"
+            f"{count(_middle(repeaters['recency_days'], repeaters['n']), 'day')} in the middle of those who came again"
         )
     items["Silent for"] = (
-        f"{_count(_middle(silence, n), 'day')} in the middle, up to {_count(silence.max(), 'day')}"
+        f"{count(_middle(silence, n), 'day')} in the middle, up to {count(silence.max(), 'day')}"
     )
-    items["Watched for"] = f"{numbers.count(cells['T_days'].min())} to {_count(cells['T_days'].max(), 'day')}"
+    items["Watched for"] = f"{numbers.count(cells['T_days'].min())} to {count(cells['T_days'].max(), 'day')}"
     return Facts(items)
 
 
@@ -300,12 +194,3 @@ def _range(months: pd.DataFrame, column: str) -> str:
         f"{numbers.count(first)} in {months['month'].iloc[0]:%B %Y}, at most {numbers.count(top[column])} in "
         f"{top['month']:%B %Y}, {numbers.count(last)} in {months['month'].iloc[-1]:%B %Y}"
     )
-
-
-def _exact(amount: float, ledger: "Ledger") -> str:
-    """An amount to the minor unit, as a controller compares it."""
-    return numbers.money(amount, ledger.currency, "one", ledger.minor_digits)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{numbers.count(number)} {noun}" + ("" if number == 1 else "s")

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from clvkit.chapters import history as chapter
+from clvkit.chapters import history_calendar
 from clvkit.ledger.anomalies import FLAG_COLUMNS, AnomaliesSection, IgnoreWindow, flag
 from clvkit.ledger.completeness import Completeness
 from clvkit.publish.figures import svg
@@ -53,7 +54,7 @@ def found():
 
 
 def test_the_calendar_marks_every_flag_and_tells_it_in_words(daily, flags):
-    (figure,) = chapter.calendar(daily, flags)
+    (figure,) = history_calendar.calendar(daily, flags)
     assert figure.title == "2 runs of days stand off: 1 double load, 1 outage"
     assert "outage of shop from 5 June 2023 to 11 June 2023" in figure.alt
     assert "double load of a till with a long name on 5 September 2023" in figure.alt
@@ -62,20 +63,20 @@ def test_the_calendar_marks_every_flag_and_tells_it_in_words(daily, flags):
     assert (marked.loc[marked["source"] == "shop", "rows"] == 0).all()
     drawn = svg(figure)
     assert drawn.startswith("<svg") or "<svg" in drawn
-    assert svg(chapter.calendar(daily, flags)[0]) == drawn, "the same bytes for the same drawing"
+    assert svg(history_calendar.calendar(daily, flags)[0]) == drawn, "the same bytes for the same drawing"
 
 
 def test_a_calendar_without_flags_says_so(daily):
     none = pd.DataFrame(columns=list(FLAG_COLUMNS))
-    (figure,) = chapter.calendar(daily, none)
+    (figure,) = history_calendar.calendar(daily, none)
     assert figure.title == "Every day looks like the days around it"
     assert "Flagged: none" in figure.alt
-    assert chapter.flagged(none) == []
-    assert chapter.calendar(daily[:0], none) == []
+    assert history_calendar.flagged(none) == []
+    assert history_calendar.calendar(daily[:0], none) == []
 
 
 def test_the_table_of_flags_names_the_one_with_most_money(flags):
-    (table,) = chapter.flagged(flags)
+    (table,) = history_calendar.flagged(flags)
     assert table.title.startswith("The outage of shop from 5 June 2023 to 11 June 2023 touches 1.8 %")
     assert list(table.frame["number"]) == [1, 2]
     assert table.frame.set_index("kind").loc["double load", "seen"] == 2 * table.frame.set_index("kind").loc["double load", "expected"]  # fmt: skip
@@ -110,6 +111,18 @@ def test_the_lag_chart_speaks_of_the_slowest_source(found):
     assert set(chapter.complete_to(without).frame["half"]) == {"[z]"}
 
 
+def test_arrivals_are_shown_where_rows_come_late_and_said_where_they_do_not(found):
+    shown = chapter.arrivals(found)
+    assert [one.name for one in shown] == ["data_complete_to", "arrival_lags"]
+    at_once = found.quantiles.assign(lag_rows=0.0)
+    (sentence,) = chapter.arrivals(Completeness(found.sources, found.latency, at_once, found.cut_off))
+    assert sentence.text == "By their days of loading, nearly all rows of shop were there on the day itself."
+    (sentence,) = chapter.arrivals(
+        Completeness(found.sources, found.latency[:0], found.quantiles[:0], found.cut_off)
+    )
+    assert sentence.text.startswith("No source says when its rows were loaded")
+
+
 def test_the_funnel_shows_money_in_units_and_what_is_left():
     steps = pd.DataFrame({
         "step": ["all customers", "staff", "min_history_days", "modelled"],
@@ -136,3 +149,5 @@ def test_the_funnel_shows_money_in_units_and_what_is_left():
 def test_maturity_speaks_of_the_longest_history():
     table = chapter.maturity(pd.DataFrame({"days": [90, 365], "customers": [8, 2], "share": [0.8, 0.2]}))
     assert table.title == "20.0 % of the customers have been watched for 365 days or more"
+    whole = chapter.maturity(pd.DataFrame({"days": [90], "customers": [8], "share": [1.0]}))
+    assert whole.title == "Every customer has been watched for 90 days or more"
