@@ -90,7 +90,6 @@ def typed_rows(scratch: Scratch, source: Source, reading: Reading) -> ir.Table:
         key = space + (rows.order + "\x1f" if columns.order else "") + rows.line_id
     return rows.select(
         "ordinal",
-        "file_no",
         "row",
         "product",
         "category",
@@ -99,6 +98,9 @@ def typed_rows(scratch: Scratch, source: Source, reading: Reading) -> ir.Table:
         "discount_minor",
         "rounded_by",
         "loaded",
+        file_no=rows.file_no.cast(
+            "int64"
+        ),  # that of a Parquet file comes back from the engine as a small integer
         source=ibis.literal(reading.name),
         space=ibis.literal(section.id_space or reading.name),
         account=rows.customer,
