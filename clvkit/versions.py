@@ -227,7 +227,9 @@ def _number(digest: "ir.StringValue", start: int) -> "ir.IntegerValue":
     """Fifteen hexadecimal digits as a number. No two engines share a function for it, but all find a letter."""
     number = ibis.literal(0, "int64")
     for at in range(start, start + _LANE):
-        number = number * 16 + ibis.literal(_HEX).find(digest.substr(at, 1)).cast("int64")
+        # By way of 32 bits: Ibis takes a place in a text for 64 wide, and PostgreSQL, where it is 32, would overflow.
+        place = ibis.literal(_HEX).find(digest.substr(at, 1)).cast("int32").cast("int64")
+        number = number * 16 + place
     return number
 
 

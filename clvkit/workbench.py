@@ -70,7 +70,7 @@ class Workbench(Recorder):
             return self._inputs
         from clvkit.ledger import inputs
 
-        return inputs(self.study.ledger, self.study.base)
+        return inputs(self.study.ledger, self.study.base, self.study.privacy.banned_columns)
 
     def ledger(self) -> Any:
         """The ledger: every source row with its state, and the purchases up to the as-of date."""

@@ -11,6 +11,7 @@ from decimal import Decimal
 import duckdb
 import pyarrow as pa
 import pytest
+from engine_frames import SEGMENTS
 
 from clvkit.ledger.databases import open_database
 from clvkit.ledger.scores import write_scores
@@ -18,8 +19,6 @@ from clvkit.ledger.scores import write_scores
 ADDRESS = (
     "CLVKIT_TEST_POSTGRES"  # names the server of the tests, as `.ci/start-postgres start FOLDER` prints it
 )
-# Names that a language sorts in another order than their bytes are.
-SEGMENTS = ["web", "Web", "_till", "éclair", "shop", "Ωmega", None]
 ORDERS = pa.schema(
     [
         ("account", pa.string()),

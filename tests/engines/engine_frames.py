@@ -1,7 +1,10 @@
-"""What the tests of the engines compare frames by."""
+"""What the tests of the engines share: names of segments, and what frames are compared by."""
 
 import pandas as pd
 import pyarrow as pa
+
+# Names that a language sorts in another order than their bytes are.
+SEGMENTS = ["web", "Web", "_till", "éclair", "shop", "Ωmega", None]
 
 
 def as_bytes(frame: pd.DataFrame) -> bytes:

@@ -4,19 +4,22 @@ import random
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
+import duckdb
 import pandas as pd
 import pyarrow as pa
 import pytest
-from engine_frames import as_bytes
+from engine_frames import SEGMENTS, as_bytes
 
 from clvkit import customers
 from clvkit.cohorts import CohortsSection, cohort_triangles
 from clvkit.errors import DataError, StudyError
 from clvkit.ledger import Ledger, LedgerSection, build_ledger, inputs
+from clvkit.ledger.databases import open_database
 from clvkit.ledger.kept import forget_kept
 from clvkit.ledger.scores import write_scores
-
-from conftest import SEGMENTS  # isort: skip
+from clvkit.restated import _lines
+from clvkit.retention import RetentionSection, measure_retention
+from clvkit.versions import snapshot
 
 pytestmark = pytest.mark.engines
 AS_OF, TODAY = date(2024, 6, 30), date(2025, 1, 31)
@@ -121,12 +124,15 @@ def built(opened, folder):
 
     def get(engine: str) -> tuple[Ledger, dict[str, pd.DataFrame]]:
         if engine not in made:
-            database = opened(engine)
+            if engine == "duckdb":
+                duckdb.connect(str(folder / "sales.duckdb")).close()
+                database = open_database(TEXT[engine], folder, write=True)
+            else:
+                database = opened(engine)
             for name, table in tables.items():
                 write_scores(database, name, table)
-            if engine == "duckdb":
+            if engine == "duckdb":  # a file that is written to is not opened twice
                 database.con.disconnect()
-                (folder / "sales.duckdb").write_bytes((opened.folder / "sales.duckdb").read_bytes())
             ledger = build_ledger(
                 _section(TEXT[engine]), as_of=AS_OF, currency="EUR", base=folder, today=TODAY,
                 crosswalk=folder / f"crosswalk-{engine}", banned=["Email"],
@@ -145,6 +151,7 @@ def _seen(ledger: Ledger) -> dict[str, pd.DataFrame]:
         "spend_cells": customers.spend_cells(summary),
         "score_cells": customers.score_cells(summary),
         "daily_purchases": customers.daily_purchases(ledger.purchases),
+        "retention": measure_retention(ledger.purchases, RetentionSection(), AS_OF).curve,
         "cohort_sizes": cohorts.sizes,
         "cohorts": cohorts.long,
     }
@@ -190,6 +197,11 @@ def test_rows_stay_in_the_server(built, engine, tmp_path):
     assert again.totals == ledger.totals
     assert as_bytes(_seen(again)["score_cells"]) == as_bytes(seen["score_cells"])
     assert again.rows.count().execute() == ledger.totals["rows"]["in"]
+    # Beside another ledger of the same server, as versions of the data are compared.
+    both = [_lines(one) for one in (ledger, Ledger.load(tmp_path / "saved", con=ledger.con))]
+    assert both[0].get_backend() is both[1].get_backend()
+    one, other = (snapshot(lines, as_of=AS_OF, files={}) for lines in both)
+    assert one == other and len(one["sources"]) == 2
     gone = forget_kept(tmp_path / "saved")
     assert len(gone) == 2 and not set(gone) & set(again.con.list_tables())
     with pytest.raises(DataError, match="no longer has the table"):
