@@ -30,6 +30,7 @@ from clvkit.ledger.quality import count, ledger_checks
 from clvkit.ledger.reasons import STATES, hint, meaning
 from clvkit.ledger.refunds import match_refunds, net_lines
 from clvkit.ledger.section import LedgerSection
+from clvkit.ledger.settle import settled
 from clvkit.ledger.source import Place, Source, read_source
 from clvkit.ledger.states import duplicates, known, overlapping, purchases, with_states
 from clvkit.ledger.tables import SideTable, rate_table, side_table, table_checks
@@ -171,7 +172,9 @@ def _read(
             sources.append(read_table(found[0], one, place, local))
         else:
             found = source_files(one, base, name if section.sources else None)
+            one, notes = settled(one, found, name if section.sources else None)
             sources.append(read_source(local, found, one, place))
+            sources[-1].notes[:0] = notes
         files, ordinal = files + found, sources[-1].end
         reading = Reading(name, one, section, currency, {}, one.extracted or today)
         readings.append(replace(reading, digits=_currencies(sources[-1], reading)))

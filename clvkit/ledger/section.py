@@ -111,7 +111,10 @@ class SourceSection(Section):
     format: Literal["auto", "csv", "parquet"] = Field(
         "auto", description="Format of the files; auto goes by the ending of the name."
     )
-    encoding: str = Field("utf-8", description="Character encoding of CSV files, such as utf-8 or cp1252.")
+    encoding: str | None = Field(
+        "utf-8",
+        description="Character encoding of CSV files, such as utf-8 or cp1252; null: found out, or asked about.",
+    )
     delimiter: str = Field(",", description="Character between two columns of a CSV file ('tab' for a tab).")
     header: bool = Field(True, description="Whether the first line of a CSV file names the columns.")
     decimal: Literal[".", ","] = Field(".", description="Decimal sign in amounts written as text.")
@@ -132,7 +135,10 @@ class SourceSection(Section):
         default_factory=dict,
         description="Columns that may show that two accounts are one person, kind: column: {email: e_mail}.",
     )
-    date_format: str = Field("%Y-%m-%d", description="How dates are written, in strptime's letters.")
+    date_format: str | None = Field(
+        "%Y-%m-%d",
+        description="How dates are written, in strptime's letters; null: found out, or asked about.",
+    )
     timezone: str | None = Field(
         None,
         description="IANA zone whose calendar days count, such as Europe/Berlin: moments in the source are UTC and "
@@ -191,9 +197,9 @@ class SourceSection(Section):
 
     @field_validator("encoding")
     @classmethod
-    def _known_encoding(cls, value: str) -> str:
+    def _known_encoding(cls, value: str | None) -> str | None:
         try:
-            "".encode(value)
+            "".encode(value or "utf-8")
         except LookupError:
             rule = "must be a character encoding Python knows, such as utf-8, cp1252 or latin-1"
             raise RuleBroken(rule, did_you_mean(value, _ENCODINGS)) from None
@@ -209,7 +215,9 @@ class SourceSection(Section):
 
     @field_validator("date_format")
     @classmethod
-    def _whole_date(cls, value: str, info: ValidationInfo) -> str:
+    def _whole_date(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None:
+            return None
         used = set(re.findall(r"%-?([A-Za-z])", value.replace("%%", "")))
         if unknown := sorted(used - _DATE_DIRECTIVES):
             raise RuleBroken(f"must not use %{unknown[0]}", "a usual format is %Y-%m-%d or %d.%m.%Y")

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from ledger_reading import bought, check, states
 
+from clvkit.errors import DataError
 from clvkit.ledger import LedgerSection, inputs
 
 ROWS = "customer_id,date,amount\nc1,2024-01-05,10.00\nc2,2024-01-06,2.50\n"
@@ -292,3 +293,34 @@ def test_saved_twice_gives_the_same_bytes(source, build, tmp_path):
         build().save(tmp_path / name)
     for part in ("ledger.json", "purchases.parquet", "rows.parquet"):
         assert (tmp_path / "one" / part).read_bytes() == (tmp_path / "two" / part).read_bytes()
+
+
+class TestLeftOpen:
+    """What a study leaves open is found out where the file leaves one answer, and asked about where it does not."""
+
+    def test_dates_that_read_one_way(self, source, build):
+        source("customer_id,date,amount\nc1,03/04/2024,1\nc1,13/04/2024,2\n")
+        ledger = build(date_format=None)
+        assert [day for _, day, _, _ in bought(ledger)] == ["2024-04-03", "2024-04-13"]
+        assert any("follow %d/%m/%Y" in check.message for check in ledger.checks)
+
+    def test_dates_that_read_two_ways(self, source, build):
+        source("customer_id,date,amount\nc1,03/04/2024,1\nc1,05/04/2024,2\n")
+        with pytest.raises(DataError, match="can be read in 2 ways") as error:
+            build(date_format=None)
+        assert '"%d/%m/%Y"' in error.value.fix and '"%m/%d/%Y"' in error.value.fix
+
+    def test_dates_of_no_format(self, source, build):
+        source("customer_id,date,amount\nc1,soon,1\n")
+        with pytest.raises(DataError, match="follow no format"):
+            build(date_format=None)
+
+    def test_an_encoding_without_doubt(self, source, build):
+        source("customer_id,date,amount\nRené,2024-04-03,1\n", encoding="utf-8")
+        assert bought(build(encoding=None))[0][0] == "René"
+
+    def test_an_encoding_that_is_open(self, source, build):
+        source("customer_id,date,amount\nRené,2024-04-03,1\n", encoding="cp1252")
+        with pytest.raises(DataError, match="several encodings") as error:
+            build(encoding=None)
+        assert "ledger.encoding" in error.value.fix
