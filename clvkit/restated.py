@@ -2,9 +2,13 @@
 
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from clvkit.checks import Check
 from clvkit.erasure import read_log
+from clvkit.exhibits import Table
 from clvkit.ledger import Ledger
+from clvkit.ledger.currencies import digits_of
 from clvkit.numbers import count
 from clvkit.restatement import Comparison, compare
 from clvkit.versions import keep_version, list_versions, snapshot, version_id
@@ -43,6 +47,33 @@ def _lines(ledger: Ledger) -> "ir.Table":
     )
     # Without ids in any source, rows are compared as records: one that differs in a cell is one row that changed.
     return lines if lines.line_id.notnull().any().to_pyarrow().as_py() else lines.drop("line_id")
+
+
+def exhibits(found: Comparison | None) -> list[Table | Check]:
+    """What a report says of restatements: the check, and the closed months that changed with both sums."""
+    if found is None or not found.restated:
+        return [restatement_check(found)]
+    rows = [
+        {"month": one.month, "source": one.source, "currency": one.currency, "rows_before": one.rows[0], "rows": one.rows[1],
+         "before": one.amount_minor[0], "now": one.amount_minor[1]}
+        for one in found.restated
+    ]  # fmt: skip
+    frame = pd.DataFrame(rows)
+    for name in ("before", "now"):
+        frame[name] = frame[name] / 10.0 ** frame["currency"].map(digits_of)
+    return [
+        Table(
+            "restated_months",
+            frame,
+            "Closed months that the sources restate",
+            "Rows and amounts of months that were over when the last version of the data was taken, in the currency of "
+            "the row: as they were then, and as they are now.",
+            formats={"rows_before": "count", "rows": "count", "before": "number:2", "now": "number:2"},
+            labels={"month": "Month", "source": "Source", "currency": "Currency", "rows_before": "Rows then",
+                    "rows": "Rows now", "before": "Amount then", "now": "Amount now"},
+        ),
+        restatement_check(found),
+    ]  # fmt: skip
 
 
 def restatement_check(found: Comparison | None) -> Check:

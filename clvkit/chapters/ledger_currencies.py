@@ -8,7 +8,7 @@ import pandas as pd
 from clvkit import numbers
 from clvkit.chapters.ledger_words import amount, are, count, groups
 from clvkit.exhibits import Sentence, Table
-from clvkit.ledger.currencies import minor_digits
+from clvkit.ledger.currencies import digits_of
 
 if TYPE_CHECKING:
     from clvkit.ledger import Ledger, LedgerSection
@@ -52,7 +52,7 @@ def conversions(ledger: "Ledger", section: "LedgerSection") -> list[Table | Sent
     lines = []
     for code in [ledger.currency, *sorted(set(foreign["currency"]))]:
         here = found[found["currency"] == code]
-        amount_here = int(here["amount_minor"].sum()) / 10 ** minor_digits(code)
+        amount_here = int(here["amount_minor"].sum()) / 10 ** digits_of(code)
         value = int(here["value_minor"].sum()) / unit
         own = code == ledger.currency
         rate = last.get(code)

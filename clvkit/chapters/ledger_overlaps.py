@@ -7,7 +7,7 @@ import pandas as pd
 from clvkit import numbers
 from clvkit.chapters.ledger_words import amount, are, count
 from clvkit.exhibits import Sentence, Table
-from clvkit.ledger.currencies import minor_digits
+from clvkit.ledger.currencies import digits_of
 
 if TYPE_CHECKING:
     from clvkit.ledger import Ledger
@@ -35,10 +35,10 @@ def _rows_twice(ledger: "Ledger") -> list[Table | Sentence]:
         "said": found["reason"].map(_SAID).to_numpy(),
         "rows": found["rows"].to_numpy(),
         "currency": found["currency"].to_numpy(),
-        "amount": [minor / 10 ** minor_digits(code) for minor, code in zip(found["amount_minor"], found["currency"], strict=True)],
+        "amount": [minor / 10 ** digits_of(code) for minor, code in zip(found["amount_minor"], found["currency"], strict=True)],
     })  # fmt: skip
     many = f" The last {MOST_MONTHS} lines of {len(frame)}." if len(frame) > MOST_MONTHS else ""
-    digits = max(minor_digits(code) for code in found["currency"].unique())
+    digits = max(digits_of(code) for code in found["currency"].unique())
     changed = int(found.loc[found["reason"] == "superseded", "rows"].sum())
     return [Table(
         "ledger_overlaps",
@@ -62,7 +62,7 @@ def _difference(ledger: "Ledger") -> list[Table | Sentence]:
     if found is None or found.empty:
         return []
     gap = found["minor_second"] - found["minor_first"]
-    unit = [10 ** minor_digits(code) for code in found["currency"]]
+    unit = [10 ** digits_of(code) for code in found["currency"]]
     frame = pd.DataFrame({
         "month": [f"{month:%B %Y}" for month in pd.to_datetime(found["month"])],
         "sources": found["first"] + " and " + found["second"],
@@ -73,7 +73,7 @@ def _difference(ledger: "Ledger") -> list[Table | Sentence]:
         "second": found["minor_second"] / unit,
         "gap": gap / unit,
     })  # fmt: skip
-    digits = max(minor_digits(code) for code in found["currency"].unique())
+    digits = max(digits_of(code) for code in found["currency"].unique())
     worst = found.loc[gap.abs().idxmax()]
     size = amount(abs(int(worst["minor_second"] - worst["minor_first"])), worst["currency"])
     agree = not gap.any() and (found["rows_first"] == found["rows_second"]).all()

@@ -8,7 +8,7 @@ import pandas as pd
 from clvkit import numbers
 from clvkit.chapters.ledger_words import amount, count, groups
 from clvkit.exhibits import Figure, Sentence, Table
-from clvkit.ledger.currencies import minor_digits
+from clvkit.ledger.currencies import digits_of
 from clvkit.ledger.reasons import WORDS
 from clvkit.publish import style
 
@@ -58,7 +58,7 @@ def refunds(ledger: "Ledger") -> list[Table | Sentence]:
         title + ("; none is without a sale" if lost.empty else f"; {count(int(lost['rows'].sum()), 'refund')} found no sale"),
         "Refunds by what became of them, in the currency of each; days from the sale to the refund, on average, of those that "
         "were moved to an earlier day.",
-        formats={"rows": "count", "days": "number:1"} | {code: f"money:{minor_digits(code)}" for code in codes},
+        formats={"rows": "count", "days": "number:1"} | {code: f"money:{digits_of(code)}" for code in codes},
         labels={"became": "Refunds", "rows": "Rows", "days": "Days after the sale"},
         total=True,
         note="All refunds of the sources, those after the as-of date with them, but for rows in quarantine.",
@@ -80,9 +80,7 @@ def _added(here: pd.DataFrame, codes: list[str], words: str) -> dict:
     moved = here[here["became"].isin(("netted", "returned_in_full"))]
     rows = int(moved["rows"].sum())
     days = float((moved["mean_days"] * moved["rows"]).sum() / rows) if rows else numbers.NOT_APPLICABLE
-    sums = {
-        c: int(here.loc[here["currency"] == c, "amount_minor"].sum()) / 10 ** minor_digits(c) for c in codes
-    }
+    sums = {c: int(here.loc[here["currency"] == c, "amount_minor"].sum()) / 10 ** digits_of(c) for c in codes}
     return {"became": words, "rows": int(here["rows"].sum()), **sums, "days": days}
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from clvkit import numbers
 from clvkit.chapters.ledger_words import count, currencies, groups, listed, state_order
 from clvkit.exhibits import Sentence, Table
-from clvkit.ledger.currencies import minor_digits
+from clvkit.ledger.currencies import digits_of
 from clvkit.ledger.history import completeness_of
 from clvkit.ledger.reasons import STATES, meaning
 
@@ -47,7 +47,7 @@ def balance(ledger: "Ledger") -> Table:
     lines.append(_added(found, codes, "came in", ""))
     frame = pd.DataFrame(lines)
     came = frame["value"].iloc[-1]
-    unit = {code: 10 ** minor_digits(code) for code in codes}
+    unit = {code: 10 ** digits_of(code) for code in codes}
     frame["share"] = frame["value"] / came if came else float("nan")
     for code in codes:
         frame[code] = frame[code] / unit[code]
@@ -75,7 +75,7 @@ def balance(ledger: "Ledger") -> Table:
         f"Rows of {count(_files(ledger), 'file')} by what became of them, and the sum of their amounts"
         + (f", by currency and converted to {money}." if several else f", {money}."),
         formats={"rows": "count", "share": "percent", "amount": f"money:{ledger.minor_digits}"}
-        | {code: f"money:{minor_digits(code)}" for code in shown},
+        | {code: f"money:{digits_of(code)}" for code in shown},
         labels={"state": "State", "meaning": "Which rows", "rows": "Rows", "share": "Of the money",
                 "amount": f"All, in {money}" if several else f"Amount, {money}"},
         total=True,
@@ -116,7 +116,7 @@ def by_source(ledger: "Ledger") -> list[Table]:
         here = found[found["currency"] == code]
         if here.empty:
             continue
-        unit = 10 ** minor_digits(code)
+        unit = 10 ** digits_of(code)
         sources = sorted(here["source"].unique())
         for name in sources:
             lines.append(_of(here[here["source"] == name], code, name, unit))
@@ -126,7 +126,7 @@ def by_source(ledger: "Ledger") -> list[Table]:
         gaps += abs(gap)
         lines.append(total | {"came": came / unit, "gap": gap / unit})
     frame = pd.DataFrame(lines)
-    digits = max(minor_digits(code) for code in frame["currency"].unique())
+    digits = max(digits_of(code) for code in frame["currency"].unique())
     money = ["came", *STATES, "gap"]
     return [Table(
         "ledger_by_source",

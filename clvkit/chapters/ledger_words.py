@@ -7,7 +7,7 @@ import ibis
 import pandas as pd
 
 from clvkit import numbers
-from clvkit.ledger.currencies import minor_digits
+from clvkit.ledger.currencies import digits_of
 from clvkit.ledger.reasons import STATES, meaning
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def state_order(state: str) -> int:
 
 def amount(minor: int, currency: str) -> str:
     """An amount to the minor unit, as a controller compares it: ``EUR 1,234.50``."""
-    digits = minor_digits(currency)
+    digits = digits_of(currency)
     return numbers.money(int(minor) / 10**digits, currency, "one", digits)
 
 

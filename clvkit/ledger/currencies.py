@@ -26,3 +26,8 @@ def is_currency(code: str) -> bool:
     from babel import Locale
 
     return code in Locale("en").currencies
+
+
+def digits_of(code: str | None) -> int:
+    """Digits of the minor unit of a row's currency; 2 for a code that is none, as amounts of such rows are read."""
+    return minor_digits(code) if code and is_currency(code) else 2

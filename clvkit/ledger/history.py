@@ -10,6 +10,7 @@ from clvkit.checks import Check
 from clvkit.ledger.anomalies import anomaly_checks, daily_inputs, flag
 from clvkit.ledger.completeness import Completeness, completeness, completeness_checks
 from clvkit.ledger.currency import conversions
+from clvkit.ledger.memo_frames import memo_frames
 from clvkit.ledger.section import LedgerSection
 
 
@@ -32,7 +33,7 @@ def history_frames(
     found = completeness(booked, section.completeness)
     frames |= {"sources": found.sources, "latency": found.latency, "quantiles": found.quantiles}
     frames["overlaps"] = _sorted(months, ["source", "currency", "reason", "month"])
-    return frames
+    return frames | memo_frames(lines, section, as_of)
 
 
 def _refunds(lines: ir.Table) -> pd.DataFrame:

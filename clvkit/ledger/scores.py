@@ -98,7 +98,9 @@ def _to_spark(con: ibis.BaseBackend, schema: str | None, table: str, blocks: pa.
     where = f"{schema}." if schema else ""
     try:
         # The first block has no rows: a table is made where there are none at all.
-        for block in chain([blocks.schema.empty_table()], (pa.Table.from_batches([batch]) for batch in blocks)):
+        for block in chain(
+            [blocks.schema.empty_table()], (pa.Table.from_batches([batch]) for batch in blocks)
+        ):
             # Ibis would hand the rows over one by one; Spark takes them as Arrow.
             rows = SparkSession.active().createDataFrame(block)
             rows.write.mode("append").saveAsTable(f"{where}{staged}")
