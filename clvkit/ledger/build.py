@@ -4,7 +4,6 @@ from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import date
-from decimal import Decimal
 from pathlib import Path
 
 import duckdb
@@ -15,19 +14,20 @@ import pyarrow as pa
 
 from clvkit.errors import DataError
 from clvkit.ledger.costs import margin_ladder
+from clvkit.ledger.counting import gather_facts, quarantine_sample, reasons_of, totals_of
 from clvkit.ledger.currencies import is_currency, minor_digits
 from clvkit.ledger.customers import with_customers
 from clvkit.ledger.database_source import SourceTable, database_of, open_table, read_table
 from clvkit.ledger.databases import Database, refusing
-from clvkit.ledger.engine import Scratch, bytewise, connect, last_text, total
+from clvkit.ledger.engine import Scratch, connect, last_text
 from clvkit.ledger.exchange import in_currency
-from clvkit.ledger.facts import Control, Facts, Money
+from clvkit.ledger.facts import Facts
 from clvkit.ledger.files import SourceFile, fingerprint, source_files
 from clvkit.ledger.history import history_checks, history_frames
-from clvkit.ledger.ledger import QUARANTINE_COLUMNS, REASON_COLUMNS, Ledger
+from clvkit.ledger.ledger import Ledger
 from clvkit.ledger.lines import Reading, typed_rows
 from clvkit.ledger.quality import count, ledger_checks
-from clvkit.ledger.reasons import STATES, hint, meaning
+from clvkit.ledger.reasons import hint, meaning
 from clvkit.ledger.refunds import match_refunds, net_lines
 from clvkit.ledger.section import LedgerSection
 from clvkit.ledger.settle import settled
@@ -35,7 +35,6 @@ from clvkit.ledger.source import Place, Source, read_source
 from clvkit.ledger.states import duplicates, known, overlapping, purchases, with_states
 from clvkit.ledger.tables import SideTable, rate_table, side_table, table_checks
 
-SAMPLE_PER_REASON = 20
 STEPS = ("lines", "copies", "overlaps", "named", "matches", "netted", "valued", "bought", "names", "who")
 
 
@@ -115,8 +114,8 @@ def build_ledger(
     rows = scratch.table("rows", with_states(lines, bought, names, as_of))
     bought = scratch.table("purchases", bought.drop("ordinal").order_by("customer", "day"))
 
-    quarantine = _quarantine_sample(rows)
-    facts = _facts(orders, lines, rows, bought, copies, quarantine, segmented, currency)
+    quarantine = quarantine_sample(rows)
+    facts = gather_facts(orders, lines, rows, bought, copies, quarantine, segmented, currency)
     _refuse_useless(facts, rows, quarantine, [r for r, _ in orders], as_of, files)
     frames = history_frames(con, lines, section, currency, as_of) | people
     if section.costs is not None:
@@ -132,8 +131,8 @@ def build_ledger(
     return Ledger(
         rows,
         bought,
-        _totals(facts, bought),
-        _reasons(rows, facts),
+        totals_of(facts, bought),
+        reasons_of(rows, facts),
         quarantine,
         inputs,
         checks,
@@ -257,102 +256,6 @@ def _counted_once(
     return both.mutate(reason=ibis.coalesce(both.reason, both.why)).drop("why")
 
 
-def _quarantine_sample(rows: ir.Table) -> pd.DataFrame:
-    held = rows.filter(rows.state == "quarantined")
-    held = held.mutate(place=ibis.row_number().over(group_by="reason", order_by=[bytewise(held.file), "row"]))
-    sample = held.filter(held.place < SAMPLE_PER_REASON)
-    sample = sample.order_by(bytewise(sample.reason), bytewise(sample.file), "row")
-    return sample.select(*QUARANTINE_COLUMNS).to_pandas().replace({float("nan"): None})
-
-
-def _facts(
-    orders: list[tuple[Reading, Source]],
-    lines: ir.Table,
-    rows: ir.Table,
-    bought: ir.Table,
-    copies: ir.Table,
-    quarantine: pd.DataFrame,
-    segmented: bool,
-    currency: str,
-) -> Facts:
-    states = _listed(
-        rows.group_by("currency", "state").agg(
-            rows=rows.count(),
-            amount=total(rows.amount_minor),
-            value=total(rows.value_minor),
-            unreadable=rows.amount_minor.isnull().sum(),
-        )
-    )
-    came_in = _listed(lines.group_by("source", "currency").agg(amount=total(lines.amount_minor)))
-    held = rows.filter(rows.state == "quarantined")
-    reasons = _listed(held.group_by("reason").agg(n=held.count()))
-    rounded = _listed(
-        lines.aggregate(rounded=(lines.rounded_by != 0).sum(), rounding=lines.rounded_by.sum())
-    )[0]
-    refunds = rows.filter((rows.state == "excluded") & (rows.reason == "amount_negative"))
-    refunded = _listed(refunds.aggregate(rows=refunds.count(), amount=total(refunds.value_minor)))[0]
-    whole = _listed(bought.aggregate(lines=bought.lines.sum(), amount=total(bought.amount_minor)))[0]
-    digits = {code: kind for reading, _ in orders for code, kind in reading.digits.items()} | {
-        currency: minor_digits(currency)
-    }
-
-    def money(code: str) -> Money:
-        mine = {s["state"]: int(s["amount"] or 0) for s in states if s["currency"] == code}
-        return Money(
-            code,
-            digits.get(code, 2),
-            sum(int(one["amount"] or 0) for one in came_in if one["currency"] == code),
-            {state: mine.get(state, 0) for state in STATES},
-        )
-
-    codes = [currency, *sorted({s["currency"] for s in states} - {currency, None})]
-    return Facts(
-        rows_in=sum(sum(source.rows_in) for _, source in orders),
-        rows={state: sum(s["rows"] for s in states if s["state"] == state) for state in STATES},
-        money=tuple(money(code) for code in codes),
-        amount_unreadable=sum(s["unreadable"] for s in states),
-        kept_value=sum(int(s["value"] or 0) for s in states if s["state"] in ("used", "merged")),
-        purchase_lines=int(whole["lines"] or 0),
-        purchase_amount=int(whole["amount"] or 0),
-        controls=tuple(_control(reading, source, came_in, digits) for reading, source in orders),
-        duplicate_rows=copies.count().execute(),
-        overlap_rows=rows.filter(rows.reason.isin(("overlap", "superseded"))).count().execute(),
-        rounded_rows=int(rounded["rounded"] or 0),
-        rounding=Decimal(rounded["rounding"] or 0),
-        reasons={r["reason"]: r["n"] for r in reasons},
-        reason_values={r: list(part["value"]) for r, part in quarantine.groupby("reason")},
-        segmented=segmented,
-        segment_changes=_segment_changes(rows) if segmented else 0,
-        negative_rows=int(refunded["rows"]),
-        negative_minor=int(refunded["amount"] or 0),
-        notes=tuple(note for _, source in orders for note in source.notes),
-    )
-
-
-def _control(reading: Reading, source: Source, came_in: list[dict], digits: dict[str, int]) -> Control:
-    """What one source had, beside what its section declares."""
-    sums = {one["currency"]: int(one["amount"] or 0) for one in came_in if one["source"] == reading.name}
-    code = reading.section.currency or reading.currency
-    return Control(
-        reading.name,
-        sum(source.rows_in),
-        Money(code, digits[code], sums.get(code, 0), {}),
-        reading.section.control_rows,
-        reading.section.control_total,
-        len(sums) > 1,
-    )
-
-
-def _listed(table: ir.Table) -> list[dict]:
-    return table.to_pyarrow().to_pylist()
-
-
-def _segment_changes(rows: ir.Table) -> int:
-    used = rows.filter(rows.state.isin(("used", "merged")))
-    each = used.group_by("customer").agg(segments=used.segment.nunique())
-    return each.filter(each.segments > 1).count().execute()
-
-
 def _refuse_useless(
     facts: Facts,
     rows: ir.Table,
@@ -388,41 +291,4 @@ def _refuse_useless(
         f"{facts.rows['excluded']:,}, in quarantine {facts.rows['quarantined']:,}",
         place=readings[0].section.path or readings[0].name,
         fix="look at ledger.zero_amounts, ledger.negative_amounts and ledger.columns.amount",
-    )
-
-
-def _totals(facts: Facts, bought: ir.Table) -> dict:
-    return {
-        "customers": bought.customer.nunique().execute(),
-        "rows": {"in": facts.rows_in} | facts.rows,
-        # One division of two integers is the nearest number there is to the exact decimal.
-        "amount": {
-            one.currency: {
-                state: minor / 10**one.digits for state, minor in ({"in": one.came_in} | one.by_state).items()
-            }
-            for one in facts.money
-        },
-        "amount_unreadable": facts.amount_unreadable,
-    }
-
-
-def _reasons(rows: ir.Table, facts: Facts) -> pd.DataFrame:
-    digits = {one.currency: one.digits for one in facts.money}
-    found = _listed(
-        rows.group_by("state", "reason", "currency").agg(rows=rows.count(), amount=total(rows.amount_minor))
-    )
-    found.sort(key=lambda g: (STATES.index(g["state"]), -g["rows"], g["reason"] or "", g["currency"] or ""))
-    return pd.DataFrame(
-        [
-            {
-                "state": g["state"],
-                "reason": g["reason"] or "",
-                "meaning": meaning(g["reason"] or ""),
-                "currency": g["currency"],
-                "rows": g["rows"],
-                "amount": int(g["amount"] or 0) / 10 ** digits.get(g["currency"], 2),
-            }
-            for g in found
-        ],
-        columns=list(REASON_COLUMNS),
     )
