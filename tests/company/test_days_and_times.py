@@ -80,9 +80,9 @@ def test_an_old_as_of_date_gives_the_old_result_after_late_rows_arrived(tmp_path
 def result(folder, ledger, as_of):
     """Every cell and spend cell as bytes, and the sum of purchases."""
     built = ledger_of(folder, ledger, as_of=as_of)
-    summary = customer_summary(built.purchases, as_of)
-    frames = [cells(summary), spend_cells(summary)]
-    sink = pa.BufferOutputStream()
-    for frame in frames:
+    summary, files = customer_summary(built.purchases, as_of), []
+    for frame in (cells(summary), spend_cells(summary)):
+        sink = pa.BufferOutputStream()
         pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), sink)
-    return sink.getvalue().to_pybytes(), built.purchases.amount_minor.sum().to_pyarrow().as_py()
+        files.append(sink.getvalue().to_pybytes())
+    return *files, built.purchases.amount_minor.sum().to_pyarrow().as_py()
