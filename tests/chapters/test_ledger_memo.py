@@ -255,7 +255,8 @@ def test_a_row_that_is_lost_shows(ledger, section):
 
 
 def test_overlaps_by_month_and_between_sources(ledger):
-    (table,) = ledger_overlaps.overlaps(ledger)
+    table, between = ledger_overlaps.overlaps(ledger)
+    assert between.frame["gap"].abs().max() > 0  # the corrected line
     assert table.title == "3 rows are in two files, 1 of them corrected"
     assert list(table.frame["month"]) == ["January 2024", "January 2024", "March 2024"]
     months = pd.DataFrame({"first": "till", "second": "old", "month": pd.to_datetime(["2024-01-01", "2024-03-01"]), "currency": "EUR",
@@ -322,7 +323,8 @@ def test_the_margin_ladder_and_what_it_rests_on(ledger):
 
 
 def test_who_is_who(ledger):
-    sizes, events, review = ledger_people.identity(ledger)
+    sizes, joined, events, review = ledger_people.identity(ledger)
+    assert joined.frame["customers"].is_monotonic_decreasing
     assert sizes.title.endswith("1 customer has several")
     assert sizes.frame.set_index("accounts").loc[3, "customers"] == 1
     assert "merged" in events.text and "No link" in review.text

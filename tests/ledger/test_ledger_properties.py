@@ -37,7 +37,7 @@ policies = st.fixed_dictionaries({
     "negative_amounts": st.sampled_from(["exclude", "quarantine"]),
     "duplicate_lines": st.sampled_from(["keep", "drop"]),
 })  # fmt: skip
-properties = settings(max_examples=15, deadline=None)
+properties = settings(max_examples=6, deadline=None)
 
 
 def text_of(records):
