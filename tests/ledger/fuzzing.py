@@ -125,7 +125,8 @@ def _cells(values: tuple[str, ...], *columns: str) -> Callable:
 def _swap(rng: random.Random, s: Sheet) -> None:
     a, b = rng.sample(range(len(s.header)), 2)
     for row in (s.header, *s.rows) if rng.random() < 0.5 else s.rows:
-        row[a], row[b] = row[b], row[a]
+        if max(a, b) < len(row):  # another change may have cut this row short
+            row[a], row[b] = row[b], row[a]
 
 
 def _headers(rng: random.Random, s: Sheet) -> None:
