@@ -57,7 +57,7 @@ WORKS = {
         Work("import", "`import clvkit`, a new process", "bgnbd", (), {OURS: 2_357}),
         Work("report", "`make report`: CDNOW, all customers, nothing in the store, code compiled", "bgnbd", (),
              {OURS: 2_357}),
-        Work("first_start", "all fits and values of CDNOW, nothing compiled yet", "bgnbd", _TABLES, {OURS: 2_357}),
+        Work("first_start", "all fits and values of CDNOW twice in a new process, nothing compiled yet", "bgnbd", _TABLES, {OURS: 2_357}),
         Work("next_start", "the same, compiled", "bgnbd", _TABLES, {OURS: 2_357}),
         Work("fit_bgnbd_weighted", "BG/NBD, point fit, weights= by hand", "bgnbd", _TABLES,
              {"lifetimes": 1_000_000}, "bgnbd"),
