@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 MONTHS_SHOWN = 12
 _BECAME = {
     "netted": "taken off a purchase of an earlier day",
-    "netted or same day": "taken off a purchase of the same day, or not known yet on the as-of date",
+    "netted_same_day": "taken off a purchase of the same day",
+    "not_known_yet": "not known yet on the as-of date",
     "returned_in_full": "took an order back whole: the order is no purchase",
     "refund_unmatched": "no sale found",
     "guest": "of guests",

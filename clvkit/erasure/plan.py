@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clvkit.artifacts import CROSSWALK
 from clvkit.erasure import files
 from clvkit.erasure.log import LOG, read_log
 from clvkit.erasure.own_files import OwnFiles, search, source_names
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from clvkit.study import Study
 
 REQUEST = "request.json"
-CROSSWALK = ".crosswalk"
 
 _SPLIT = (
     "the person was once held to be another one, too: tables from before may hold their purchases under that "

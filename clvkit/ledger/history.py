@@ -12,6 +12,7 @@ from clvkit.ledger.completeness import Completeness, completeness, completeness_
 from clvkit.ledger.currency import conversions
 from clvkit.ledger.memo_frames import memo_frames
 from clvkit.ledger.section import LedgerSection
+from clvkit.ledger.states import known
 
 
 def history_frames(
@@ -24,7 +25,7 @@ def history_frames(
     if len(daily["currency"].unique()) > 1 or (daily["currency"] != currency).any():
         frames["conversions"] = conversions(lines, section.exchange)
     if "booked_day" in lines.columns:
-        frames["refunds"] = _refunds(lines)
+        frames["refunds"] = _refunds(lines, as_of)
         frames["over_refunded"] = _over_refunded(lines)
     again = lines.filter(lines.reason.isin(("overlap", "superseded")))
     months = again.group_by("source", "currency", "reason", month=again.day.truncate("M").cast("date")).agg(
@@ -36,11 +37,19 @@ def history_frames(
     return frames | memo_frames(lines, section, as_of)
 
 
-def _refunds(lines: ir.Table) -> pd.DataFrame:
-    """Refunds by source, currency and what became of them: rows, amounts, mean days after the sale."""
+def _refunds(lines: ir.Table, as_of: date) -> pd.DataFrame:
+    """Refunds by source, currency and what became of them: rows, amounts, mean days after the sale.
+
+    ``became`` is a reason, or ``netted`` (on an earlier day), ``netted_same_day``, ``not_known_yet`` (at ``as_of``).
+    """
     paid = lines.filter((lines.amount_minor < 0) & ~lines.quarantined)
-    became = ibis.coalesce(
-        paid.reason, ibis.ifelse(paid.booked_day != paid.day, "netted", "netted or same day")
+    # A refund that is known and not netted has a reason.
+    unknown = (paid.booked_day > ibis.date(as_of)) | ~known(paid, as_of)
+    became = ibis.cases(
+        (paid.reason.notnull(), paid.reason),
+        (unknown, "not_known_yet"),
+        (paid.booked_day != paid.day, "netted"),
+        else_="netted_same_day",
     )
     grouped = paid.group_by("source", "currency", became=became).agg(
         rows=paid.count().cast("int64"),

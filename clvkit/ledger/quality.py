@@ -8,6 +8,7 @@ from clvkit.ledger.facts import Control, Facts
 from clvkit.ledger.reasons import STATES, hint, meaning
 from clvkit.ledger.section import LedgerSection
 from clvkit.numbers import percent
+from clvkit.rules import listed
 
 CHAPTER = "01_ledger"
 
@@ -160,14 +161,13 @@ def _control_advice(f: Facts) -> str:
 
 def _as_of(as_of: date, limit: date, section: LedgerSection) -> Check:
     days = (as_of - limit).days
-    until = "the extract was made" if section.extracted else "today"
+    title, extracted = "The extract reaches the as-of date", _extract_of(limit, section)
     if days > 0:
-        words = f"The as-of date {as_of} lies {count(days, 'day')} after " + (
-            f"the extract of {limit}" if section.extracted else f"today, {limit}"
-        )
+        words = f"The as-of date {as_of} lies {count(days, 'day')} after {extracted or 'today'}"
+        words += f" of {limit}" if extracted else f", {limit}"
         return _check(
             "ledger.as_of",
-            "The extract reaches the as-of date",
+            title,
             "fail",
             words + ": those days are silent only "
             "because nobody looked, and customers would be taken for lost.",
@@ -177,16 +177,26 @@ def _as_of(as_of: date, limit: date, section: LedgerSection) -> Check:
             severity="stop",
             recommendation=f"Use an as-of date no later than {limit}, or a later extract.",
         )
+    until = f"that of {extracted}, {limit}" if extracted else "the present day"
     return _check(
         "ledger.as_of",
-        "The extract reaches the as-of date",
+        title,
         "pass",
-        f"The as-of date {as_of} is not after the day {until}.".replace("day today", "present day"),
+        f"The as-of date {as_of} is not after {until}.",
         value=days,
         threshold=0,
         unit="days",
         severity="stop",
     )
+
+
+def _extract_of(limit: date, section: LedgerSection) -> str:
+    """The extract that ends first, in words; empty where ``limit`` is no extract's day, but today."""
+    lines = {name: one for name, one in section.by_name().items() if one.is_lines}
+    ending = [name for name, one in lines.items() if one.extracted == limit]
+    if not ending:
+        return ""
+    return "the extract" if len(ending) == len(lines) else f"the extract of {listed(ending)}"
 
 
 def _quarantine(f: Facts, section: LedgerSection) -> Check:
@@ -312,7 +322,7 @@ def _segments(f: Facts) -> Check:
     )
     return _check(
         "ledger.segments",
-        "Customers stay in one segment",
+        "Customers in more than one segment",
         "info",
         message,
         value=f.segment_changes,

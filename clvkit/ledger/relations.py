@@ -8,6 +8,7 @@ import ibis.expr.types as ir
 from clvkit.errors import DataError
 from clvkit.ledger.columns import open_columns
 from clvkit.ledger.databases import SOURCE, Database, not_found, refuse_other_than_select, refusing
+from clvkit.ledger.query_columns import refuse_banned
 from clvkit.ledger.sqlite import copy_sqlite
 
 
@@ -22,11 +23,12 @@ def open_relation(
 
     Parameters
     ----------
-    without : columns that must not be read; the table comes without them.
+    without : columns that must not be read; a table comes without them, and a query that reads one is refused.
 
     Raises
     ------
     DataError : there is no such table (names the nearest), it may not be read, or the query is none.
+    StudyError : the query reads a column that must not be read.
     """
     if (relation is None) == (query is None):
         raise DataError(
@@ -39,6 +41,8 @@ def open_relation(
     if query is not None:
         refuse_other_than_select(query, database.con.dialect)
         with refusing("ledger.query", "try the query in the database's own client first"):
+            dialect = database.con.dialect
+            refuse_banned(query, dialect, without, lambda words: database.con.sql(words).columns)
             return _drop(database.con.sql(query), without)
     *path, name = relation.split(".")
     schema = ".".join(path) or None

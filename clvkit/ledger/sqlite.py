@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from clvkit.ledger.columns import open_columns
 from clvkit.ledger.databases import Database, not_found, refuse_other_than_select, refusing
+from clvkit.ledger.query_columns import refuse_banned
 
 ROWS_AT_ONCE = 50_000
 _ARROW = {
@@ -41,9 +42,10 @@ def copy_sqlite(
             if relation not in names:
                 raise not_found(relation, relation, names, database)
             query = f"SELECT * FROM {_quoted(relation)}"
+        else:
+            refuse_banned(query, "sqlite", without, lambda words: _columns(file, words))
         inner = query.strip().rstrip(";")
-        columns = [c[0] for c in file.execute(f"SELECT * FROM ({inner}) LIMIT 0").description]
-        columns = open_columns(columns, (), without)
+        columns = open_columns(_columns(file, inner), (), without)
         schema = _schema(file, inner, columns)
         name = f"sqlite_{len(database.con.list_tables())}"
         database.con.create_table(name, schema=pa.schema(schema))
@@ -55,6 +57,10 @@ def copy_sqlite(
             ]
             database.con.insert(name, pa.table(arrays, schema=pa.schema(schema)))
     return database.con.table(name)
+
+
+def _columns(file: sqlite3.Connection, query: str) -> list[str]:
+    return [column[0] for column in file.execute(f"SELECT * FROM ({query}) LIMIT 0").description]
 
 
 def _schema(file: sqlite3.Connection, query: str, columns: list[str]) -> list[tuple[str, pa.DataType]]:

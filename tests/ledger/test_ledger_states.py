@@ -173,6 +173,38 @@ def test_an_as_of_date_beyond_the_extract_fails(ledger_of):
     assert found.message.startswith("The as-of date 2024-06-30 lies 10 days after the extract of 2024-06-20")
 
 
+def test_an_as_of_date_within_the_extract_says_which_day_that_is(ledger_of):
+    told = check(ledger_of("c1,2024-01-05,10\n", extracted=date(2024, 7, 2)), "ledger.as_of")
+    assert told.message == "The as-of date 2024-06-30 is not after that of the extract, 2024-07-02."
+    untold = check(ledger_of("c1,2024-01-05,10\n"), "ledger.as_of")
+    assert untold.message == "The as-of date 2024-06-30 is not after the present day."
+
+
+def test_of_several_extracts_the_first_to_end_is_named(source, build):
+    for name in ("shop", "till"):
+        source("customer_id,date,amount\nc1,2024-01-05,10\n", f"{name}.csv")
+    sources = {
+        "shop": {"path": "shop.csv", "extracted": date(2024, 6, 28)},
+        "till": {"path": "till.csv", "extracted": date(2024, 7, 5)},
+    }
+    found = check(build(None, sources=sources), "ledger.as_of")
+    assert found.stops and "2 days after the extract of shop of 2024-06-28: those" in found.message
+
+
+def test_what_became_of_each_refund_is_told_apart(ledger_of):
+    """One on its sale's day, one days later, one that the as-of date does not know, one without a sale."""
+    rows = "c1,2024-01-05,30,a\nc1,2024-01-05,-10,a\nc1,2024-01-09,-5,a\nc1,2024-07-09,-5,a\nc2,2024-01-09,-5,b\n"
+    ledger = ledger_of(
+        rows,
+        header="customer_id,date,amount,order\n",
+        columns={"order": "order"},
+        negative_amounts="net",
+        refunds={"match": ["order"]},
+    )
+    became = ledger.frames["refunds"].set_index("became")["rows"].to_dict()
+    assert became == {"netted": 1, "netted_same_day": 1, "not_known_yet": 1, "refund_unmatched": 1}
+
+
 def test_segment_is_that_of_the_first_purchase(ledger_of):
     ledger = ledger_of(
         "c1,2024-02-05,10,shop\nc1,2024-01-05,10,web\nc2,2024-01-05,1,\nc3,2024-01-05,1,web\nc3,2024-01-05,1,shop\n",
