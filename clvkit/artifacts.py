@@ -65,6 +65,15 @@ def _from_summary(function: str) -> Callable[["Workbench"], "pd.DataFrame"]:
     return lambda bench: getattr(import_module("clvkit.customers"), function)(bench.summary())
 
 
+def _averaged(bench: "Workbench") -> "pd.DataFrame":
+    """Customers valued as their segment; none, and nothing read, where no rule says so."""
+    from clvkit.customers import averaged_cells
+
+    if bench.study.ledger.inclusion.averages:
+        return averaged_cells(bench.everybody())
+    return bench.get("score_cells").iloc[:0].assign(averaged_by=None)
+
+
 def _cohorts(bench: "Workbench") -> Any:
     from clvkit.cohorts import cohort_triangles
 
@@ -90,20 +99,24 @@ def _spend(bench: "Workbench") -> Any:
 
 
 def _valuation(bench: "Workbench") -> Any:
+    from clvkit.averaging import marked
     from clvkit.valuation import valuation
 
-    study = bench.study
-    return valuation(bench.fit(), bench.spend(), bench.cells(), bench.get("score_cells"), study.value,
+    study, averaged = bench.study, bench.get("averaged")
+    return valuation(bench.fit(), bench.spend(), marked(bench.cells(), averaged),
+                     marked(bench.get("score_cells"), averaged), study.value,
                      as_of=study.as_of, grain=study.cohorts.grain, currency=study.currency,
                      minor_per_unit=bench.minor_per_unit, days_per_year=study.days_per_year,
                      seed=study.models.sampler.seed)  # fmt: skip
 
 
 def _scores(bench: "Workbench") -> "pd.DataFrame":
+    from clvkit.averaging import marked
     from clvkit.valuation import scores
 
     study = bench.study
-    return scores(bench.fit(), bench.spend(), bench.get("score_cells"), study.value,
+    kinds = marked(bench.get("score_cells"), bench.get("averaged"))
+    return scores(bench.fit(), bench.spend(), kinds, study.value,
                   minor_per_unit=bench.minor_per_unit, days_per_year=study.days_per_year,
                   seed=study.models.sampler.seed)  # fmt: skip
 
@@ -118,10 +131,11 @@ def _backtests(bench: "Workbench") -> Any:
 
 
 def _sensitivity(bench: "Workbench") -> Any:
+    from clvkit.averaging import marked
     from clvkit.sensitivity import one_way
 
-    study = bench.study
-    return one_way(bench.fit(), bench.spend(), bench.cells(), study.value, study.sensitivity, currency=study.currency,
+    study, cells = bench.study, marked(bench.cells(), bench.get("averaged"))
+    return one_way(bench.fit(), bench.spend(), cells, study.value, study.sensitivity, currency=study.currency,
                    minor_per_unit=bench.minor_per_unit, days_per_year=study.days_per_year)  # fmt: skip
 
 
@@ -192,6 +206,7 @@ _VALUING = (
     *_FITTING,
     "clvkit.value",
     "clvkit.valuation",
+    "clvkit.averaging",
     "clvkit.outcomes",
     "clvkit.estimate",
     "clvkit.cohorts",
@@ -209,6 +224,7 @@ KINDS: dict[str, Kind] = {
     "cells": _table("cells"),
     "spend_cells": _table("spend_cells"),
     "score_cells": _table("score_cells"),
+    "averaged": Kind(_averaged, _as_of, None, ("score_cells",), ("clvkit.customers",), _ENGINE),
     "cohorts": Kind(_cohorts, _cohort_settings, "clvkit.cohorts:CohortTriangles",
                     ("ledger",), ("clvkit.cohorts",), _ENGINE),
     "retention": Kind(_retention, _retention_settings, "clvkit.retention:Retention", ("ledger",),
@@ -216,10 +232,10 @@ KINDS: dict[str, Kind] = {
     "fit": Kind(_fit, _fit_settings, "clvkit.fit:Fit", ("cells",), _FITTING, _MATHS),
     "spend": Kind(_spend, _fit_settings, "clvkit.fit:Fit", ("spend_cells",), _FITTING, _MATHS),
     "valuation": Kind(_valuation, _value_settings, "clvkit.valuation:Valuation",
-                      ("cells", "score_cells", "spend"), _VALUING, _MATHS),
-    "scores": Kind(_scores, _value_settings, None, ("cells", "score_cells", "spend"), _VALUING, _MATHS),
+                      ("cells", "score_cells", "averaged", "spend"), _VALUING, _MATHS),
+    "scores": Kind(_scores, _value_settings, None, ("cells", "score_cells", "averaged", "spend"), _VALUING, _MATHS),
     "backtests": Kind(_backtests, _backtest_settings, "clvkit.backtest_results:Backtests",
                       ("ledger",), (*_VALUING, *_TRYING), (*_MATHS, *_ENGINE)),
     "sensitivity": Kind(_sensitivity, _sensitivity_settings, "clvkit.sensitivity:Sensitivity",
-                        ("cells", "spend"), (*_VALUING, "clvkit.sensitivity", "clvkit.drivers"), _MATHS),
+                        ("cells", "averaged", "spend"), (*_VALUING, "clvkit.sensitivity", "clvkit.drivers"), _MATHS),
 }  # fmt: skip

@@ -97,6 +97,17 @@ def score_cells(summary: "ir.Table") -> "pd.DataFrame":
     return _frame(grouped, keys)
 
 
+def averaged_cells(summary: "ir.Table") -> "pd.DataFrame":
+    """Those of the `score_cells` who are valued as their segment, by the rule that says so, ``averaged_by``; sorted.
+
+    ``summary`` is one row per customer with ``inclusion`` and ``treatment`` (`clvkit.ledger.inclusion.apply`).
+    """
+    theirs = summary.filter(summary.treatment == "segment_average").rename(averaged_by="inclusion")
+    keys = [*CELL_KEYS, "spend_minor", "averaged_by"]
+    grouped = theirs.group_by(keys).agg(n=theirs.count().cast("int64"))
+    return _frame(grouped, keys)
+
+
 def holdout(purchases: "ir.Table", origin: date, end: date) -> "ir.Table":
     """What customers known at ``origin`` bought after it, up to and including ``end``.
 

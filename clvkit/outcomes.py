@@ -4,6 +4,7 @@ Expected values leave out the luck of single purchases; an outcome interval has 
 customer's future once for each posterior draw.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -58,7 +59,8 @@ def simulate_by_group(
     """The same futures as `simulate_outcomes`, with margin added up by group.
 
     ``groupings`` are each (rows of ``customers``,) whole numbers from 0. Returns purchases (draws,), and per
-    grouping the margin of each group, (draws, groups).
+    grouping the margin of each group, (draws, groups). Whoever is valued as the segment (`clvkit.averaging`) does what
+    somebody of that segment does, drawn anew for every future.
     """
     unit, each = fit.unit_days, customers["n"].to_numpy()
     x, t_x, T = (
@@ -69,17 +71,40 @@ def simulate_by_group(
     sizes = [int(group.max()) + 1 for group in groupings]
     spent = np.repeat(np.maximum(customers["spend_minor"].to_numpy(), 0) / minor_per_unit, each)
     force, horizon = terms.force(unit), terms.horizon_days / unit
+    like = _stand_ins(customers, each)
     counts, money = np.empty(len(purchases)), [np.empty((len(purchases), size)) for size in sizes]
     for d, (parameters, amount) in enumerate(zip(purchases, amounts, strict=True)):
         rng = np.random.default_rng([seed, d])
-        drawn = fit.model.simulate_future(parameters, x, t_x, T, horizon, rng)
-        rate = spend.model.draw_mean_rate(amount, x, spent, rng)
+        who = like(np.random.default_rng([seed, d, 1])) if like else slice(None)
+        drawn = fit.model.simulate_future(parameters, x[who], t_x[who], T[who], horizon, rng)
+        rate = spend.model.draw_mean_rate(amount, x[who], spent[who], rng)
         paid = rng.gamma(amount[0], 1.0, drawn.customer.size) / rate[drawn.customer]
         paid *= terms.margin * np.exp(-force * drawn.time)
         counts[d] = drawn.customer.size
         for one, member, size in zip(money, members, sizes, strict=True):
             one[d] = np.bincount(member[drawn.customer], weights=paid, minlength=size)
     return counts, money
+
+
+def _stand_ins(
+    customers: "pd.DataFrame", each: np.ndarray
+) -> Callable[[np.random.Generator], np.ndarray] | None:
+    """A function that says whose history each customer has in one future; None where each has its own."""
+    from clvkit.averaging import is_own, pools
+
+    if is_own(customers).all():
+        return None
+    ends = np.cumsum(each)
+    people = [np.concatenate([np.arange(end - n, end) for end, n in zip(ends[rows], each[rows], strict=True)])
+              for both in pools(customers) for rows in both]  # fmt: skip
+
+    def drawn(rng: np.random.Generator) -> np.ndarray:
+        who = np.arange(ends[-1])
+        for mine, among in zip(people[::2], people[1::2], strict=True):
+            who[mine] = among[rng.integers(len(among), size=len(mine))]
+        return who
+
+    return drawn
 
 
 def simulate_counts(

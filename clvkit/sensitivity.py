@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field, field_validator
 
+from clvkit.averaging import totals
 from clvkit.drivers import DRIVERS
 from clvkit.estimate import Estimate
 from clvkit.rules import RuleBroken, rate_hint
 from clvkit.section import Section
-from clvkit.value import Future, Terms, Totals, ValueSection, pair, sweep
+from clvkit.value import Future, Terms, Totals, ValueSection, pair
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -147,7 +148,7 @@ def one_way(
 
     Parameters
     ----------
-    cells : columns of `customers.cells`.
+    cells : columns of `customers.cells`; where some are marked (`clvkit.averaging`), those are valued as their segment.
     value : gives the terms, the number of draws and the probability of the intervals.
     """
     import pandas as pd
@@ -158,7 +159,7 @@ def one_way(
 
     def swept(cases, parameters=at_mle, **options) -> list[Totals]:
         group = np.zeros(len(cells), int)
-        found = sweep(fit, spend, parameters, cells, [group], cases, minor_per_unit, **options)
+        found = totals(fit, spend, parameters, cells, [group], cases, minor_per_unit, **options)
         return [one[0] for one in found]
 
     steps = (1 - section.change, 1 + section.change, 1 - NUDGE, 1 + NUDGE)

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clvkit.averaging import MARK, is_own, pools, segment_means, totals
 from clvkit.estimate import Estimate
-from clvkit.value import BLOCK, Block, Future, Terms, Totals, ValueSection, pair, sweep
+from clvkit.value import BLOCK, Block, Future, Terms, Totals, ValueSection, pair
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from clvkit.fit import Fit
+
+#: The group of those who are not valued as their segment.
+ONE_BY_ONE = "modelled"
 
 
 @dataclass(frozen=True)
@@ -27,14 +31,15 @@ class Valuation:
     estimates : by metric id: ``customer_equity`` (within the horizon, both kinds: ``…_outcome`` adds the
         noise of purchases and amounts), ``customer_equity_lifetime`` (infinite horizon), ``customers_alive``,
         ``purchases_expected`` and ``purchases_outcome`` within the horizon, ``clv_mean`` per customer.
-    groups : by scheme (``frequency_class``, ``cohort``, ``segment``): DataFrame with one row a group and
-        columns ``group, customers, alive, purchases, value, low, high, mle, share`` (share of equity) and
+    groups : by scheme (``frequency_class``, ``cohort``, ``segment``, and ``valued_as`` where some are valued as their
+        segment: the rule that says so, or `ONE_BY_ONE`): DataFrame with one row a group and columns ``group, customers, alive, purchases, value, low, high, mle, share`` (share of equity) and
         ``outcome_low, outcome_high``, the range of what may be seen.
     path : DataFrame ``months, value, low, high, mle``: equity by how far ahead one looks; the last row is
         the infinite horizon.
     terms : the terms it was computed on.
     wider_priors : equity had every prior been twice as wide (the same draws, re-weighted); None without a
         posterior. What it differs from equity by is what the priors contribute.
+    one_by_one : equity had everybody been valued one by one; None where everybody was.
     """
 
     process: str
@@ -46,6 +51,7 @@ class Valuation:
     groups: dict[str, "pd.DataFrame"]
     path: "pd.DataFrame"
     wider_priors: float | None = None
+    one_by_one: float | None = None
 
     def save(self, folder: Path) -> None:
         """Write the tables as Parquet and the rest as JSON."""
@@ -59,6 +65,7 @@ class Valuation:
             "terms": asdict(self.terms),
             "interval": self.interval,
             "wider_priors": self.wider_priors,
+            "one_by_one": self.one_by_one,
             "groups": list(self.groups),
             "estimates": {name: one.to_json() for name, one in self.estimates.items()},
         }
@@ -94,9 +101,9 @@ def valuation(
 
     Parameters
     ----------
-    cells : columns of `customers.cells`.
+    cells : columns of `customers.cells`; marked, where some are valued as their segment (`clvkit.averaging`).
     customers : distinct (``frequency, recency_days, T_days, spend_minor``) with their count ``n``: what a
-        simulation of outcomes needs, since amounts depend on each customer's own total.
+        simulation of outcomes needs, since amounts depend on each customer's own total; marked as ``cells`` are.
     """
     import pandas as pd
 
@@ -104,6 +111,7 @@ def valuation(
 
     terms = Terms.of(section, days_per_year)
     purchases, amounts = pair(fit, spend, section.posterior_draws)
+    one_by_one = bool(is_own(cells).all())
 
     def grouped(frame):
         """Codes and names of the groups of each scheme."""
@@ -112,6 +120,8 @@ def valuation(
             "cohort": cohort_labels(frame["T_days"], as_of, grain),
             "segment": frame["segment"].astype(str),
         }
+        if not one_by_one:
+            labels["valued_as"] = frame[MARK].fillna(ONE_BY_ONE)
         return {name: pd.factorize(label, sort=True) for name, label in labels.items()}
 
     schemes = grouped(cells)
@@ -123,8 +133,8 @@ def valuation(
 
     def over(draws):
         """Totals of the headline terms by scheme, and equity by how far ahead one looks."""
-        full = sweep(fit, spend, draws, cells, codes, [(terms, Future())], minor_per_unit)[0]
-        looks = sweep(
+        full = totals(fit, spend, draws, cells, codes, [(terms, Future())], minor_per_unit)[0]
+        looks = totals(
             fit,
             spend,
             draws,
@@ -183,7 +193,14 @@ def valuation(
     estimates["purchases_outcome"] = with_noise(estimates["purchases_expected"], counts)
     weights = wider_prior_weights(fit, purchases) * wider_prior_weights(spend, amounts)
     wider = float(np.average(paths[headline], weights=weights)) if len(purchases) > 1 else None
-    return Valuation(fit.process, number, currency, terms, section.interval, estimates, groups, path, wider)
+    alone = None
+    if not one_by_one:
+        everybody = cells.drop(columns=MARK), [np.zeros(len(cells), int)], [(terms, Future())]
+        (each,) = totals(fit, spend, (purchases, amounts), *everybody, minor_per_unit, money_only=True)[0]
+        alone = float(each.value.sum(axis=1).mean())
+    return Valuation(
+        fit.process, number, currency, terms, section.interval, estimates, groups, path, wider, alone
+    )
 
 
 def with_noise(expected: Estimate, simulated: np.ndarray) -> Estimate:
@@ -268,7 +285,8 @@ def scores(
 
     Parameters
     ----------
-    customers : distinct (``frequency, recency_days, T_days, spend_minor``); further columns are kept.
+    customers : distinct (``frequency, recency_days, T_days, spend_minor``); further columns are kept. Marked ones
+        (`clvkit.averaging`) have the figures of their segment, and come last.
 
     Returns
     -------
@@ -280,22 +298,23 @@ def scores(
 
     from clvkit.outcomes import simulate_by_group
 
-    terms, tail = Terms.of(section, days_per_year), (1 - section.interval) / 2
+    own, terms = is_own(customers), Terms.of(section, days_per_year)
     purchases, amounts = pair(fit, spend, section.posterior_draws)
-    parts = []
-    blocks = max(1, math.ceil(len(customers) * section.posterior_draws / BLOCK))
+    valued, parts, like = customers[own], [], _Drawn(customers, section.posterior_draws, seed)
+    blocks = max(1, math.ceil(len(valued) * section.posterior_draws / BLOCK))
     often = np.resize(np.arange(len(purchases)), section.posterior_draws)
-    for number, rows in enumerate(np.array_split(np.arange(len(customers)), blocks)):
-        block = customers.iloc[rows]
+    for number, rows in enumerate(np.array_split(np.arange(len(valued)), blocks)):
+        block = valued.iloc[rows]
         one = Block.of(fit, spend, (purchases, amounts), block.assign(n=1), minor_per_unit)
         bought, value = one.purchases(terms, Future()), one.value(terms, Future())
-        low, high = np.quantile(value, [tail, 1 - tail], axis=0)
+        low, high = _ends(value, section.interval)
         if seed is not None:
             _, (seen,) = simulate_by_group(
-                fit, spend, purchases[often], amounts[often], block.assign(n=1), [np.arange(len(block))], terms,
-                minor_per_unit, seed + number,
+                fit, spend, purchases[often], amounts[often], block.assign(n=1, **{MARK: None}),
+                [np.arange(len(block))], terms, minor_per_unit, seed + number,
             )  # fmt: skip
-            luck = np.quantile(seen, [tail, 1 - tail], axis=0)
+            like.note(rows, seen)
+            luck = _ends(seen, section.interval)
             block = block.assign(outcome_low=luck[0], outcome_high=luck[1])
         parts.append(
             block.assign(
@@ -306,4 +325,48 @@ def scores(
                 clv_high=high,
             )
         )
+    if not own.all():
+        money = {"minor_per_unit": minor_per_unit, "days_per_year": days_per_year}
+        means = segment_means(fit, spend, customers, section, **money)
+        rest = customers[~own].assign(segment_text=customers.loc[~own, "segment"].astype(str))
+        means = means.rename(columns={"segment": "segment_text"}).drop(columns="valued_as")
+        rest = like.on(rest, section.interval).merge(means, on="segment_text", how="left")
+        parts.append(rest.drop(columns="segment_text"))
     return pd.concat(parts, ignore_index=True)
+
+
+class _Drawn:
+    """What somebody of a segment may bring: for each future one of its customers, drawn by their number."""
+
+    def __init__(self, customers: "pd.DataFrame", futures: int, seed: int | None):
+        own, self.seen = is_own(customers), []
+        place = np.cumsum(own) - 1  # among those valued one by one
+        n = customers["n"].to_numpy(float) if "n" in customers else np.ones(len(customers))
+        self.pools = [] if seed is None else pools(customers)
+        rng = np.random.default_rng(seed)
+        for _, among in self.pools:
+            drawn = rng.choice(among, size=futures, p=n[among] / n[among].sum())
+            self.seen.append([place[drawn], np.empty(futures)])
+
+    def note(self, rows: np.ndarray, money: np.ndarray) -> None:
+        """Take what is drawn from a block: ``rows`` (block,) in a row, ``money`` (futures, block)."""
+        for drawn, found in self.seen:
+            (here,) = np.nonzero((drawn >= rows[0]) & (drawn <= rows[-1])) if len(rows) else ([],)
+            found[here] = money[here, drawn[here] - rows[0]]
+
+    def on(self, rest: "pd.DataFrame", interval: float) -> "pd.DataFrame":
+        """The customers valued as their segment with ``outcome_low, outcome_high``, where there were futures."""
+        if not self.pools:
+            return rest
+        ends = {
+            place: _ends(found, interval)
+            for (mine, _), (_, found) in zip(self.pools, self.seen, strict=True)
+            for place in mine
+        }
+        low, high = np.array([ends[place] for place in sorted(ends)]).T
+        return rest.assign(outcome_low=low, outcome_high=high)
+
+
+def _ends(draws: np.ndarray, interval: float) -> np.ndarray:
+    """Both ends of the equal-tailed interval of each column."""
+    return np.quantile(draws, [(1 - interval) / 2, (1 + interval) / 2], axis=0)

@@ -26,6 +26,7 @@ CELLS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "spend_cells": (("frequency", "spend_minor"), ()),
     "score_cells": ((*CELL_KEYS, "spend_minor"), ()),
     "scores": ((*CELL_KEYS, "spend_minor"), ()),
+    "averaged": ((*CELL_KEYS, "spend_minor"), ()),
 }
 #: Fitted to the customers: to be fitted again without the person.
 REFIT = ("fit", "spend", "backtests")
@@ -135,6 +136,10 @@ def rewrite_cells(folder: Path, target: Path, label: dict, known: dict[str, dict
     if kind == "spend_cells":  # only those who came back are in it
         shares = [share for share in shares if share["frequency"] >= 1]
     if not shares:
+        return False
+    if kind == "averaged":  # which of those who are alike it holds, the purchases do not say
+        if pq.read_metadata(folder / "table.parquet").num_rows:
+            raise CannotTell
         return False
     # One file by its handle: a path with an equals sign would be taken for a partition.
     table = without_share(pq.ParquetFile(folder / "table.parquet").read(), kind, shares)

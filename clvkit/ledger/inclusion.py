@@ -64,6 +64,12 @@ class InclusionSection(Section):
         description="Order of the rules: the first that fits a customer counts; rules that only label come last.",
     )
 
+    @property
+    def averages(self) -> bool:
+        """Whether a rule has customers valued as their segment."""
+        least = (self.min_history_days, self.min_purchases, self.min_identity_confidence)
+        return any(one is not None and one.below == "segment_average" for one in least)
+
     @field_validator("order")
     @classmethod
     def _each_once(cls, value):
