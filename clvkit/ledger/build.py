@@ -85,7 +85,7 @@ def build_ledger(
     }
     lines = _typed(scratch, orders)
     lines = scratch.table("lines", withhold(lines) if withhold else lines)
-    copies = scratch.table("copies", duplicates(lines))
+    copies = scratch.table("copies", duplicates(lines, also_excluded=section.duplicate_lines == "drop"))
     lines = _counted_once(scratch, lines, copies, section, len(files))
     lines, people = with_customers(
         scratch,
@@ -253,7 +253,8 @@ def _counted_once(
     marked = ibis.union(*gone) if len(gone) > 1 else gone[0]
     marked = marked.group_by("ordinal").agg(why=last_text(marked.reason))
     both = lines.left_join(marked, "ordinal").drop("ordinal_right")
-    return both.mutate(reason=ibis.coalesce(both.reason, both.why)).drop("why")
+    # Before the policy that leaves a row out: a copy of a guest's row is no second guest.
+    return both.mutate(reason=ibis.coalesce(both.why, both.reason)).drop("why")
 
 
 def _refuse_useless(

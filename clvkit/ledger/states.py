@@ -8,9 +8,13 @@ import ibis.expr.types as ir
 from clvkit.ledger.engine import first_text
 
 
-def duplicates(typed: ir.Table) -> ir.Table:
-    """``ordinal`` of every row that repeats an earlier one of its file, among the rows no rule or policy touches."""
-    sound = typed.filter(typed.reason.isnull() & typed.record.notnull())
+def duplicates(typed: ir.Table, *, also_excluded: bool) -> ir.Table:
+    """``ordinal`` of every row that repeats an earlier one of its file, among the rows no rule touches.
+
+    ``also_excluded``: among those that a policy leaves out, too, so that each is reported once.
+    """
+    sound = ~typed.quarantined if also_excluded else typed.reason.isnull()
+    sound = typed.filter(sound & typed.record.notnull())
     repeated = sound.group_by("file_no", "record").agg(first=sound.ordinal.min(), copies=sound.count())
     repeated = repeated.filter(repeated.copies > 1)
     both = sound.join(repeated, ["file_no", "record"])
@@ -18,14 +22,14 @@ def duplicates(typed: ir.Table) -> ir.Table:
 
 
 def overlapping(lines: ir.Table) -> ir.Table:
-    """Rows that another file has too, as ``ordinal, reason``, among guests' and those no rule or policy touches.
+    """Rows that another file has too, as ``ordinal, reason``, among those that no rule touches.
 
     A row with a line id is in another file if the id is: the last file's row counts, and the earlier one is an
     ``overlap``, or ``superseded`` where it says something else. Without ids, a row counts as often as in the one file
     that has it most often, and a file is never held against itself: two equal rows of one file may be two sales.
     """
-    # A guest's row that two files have is reported once, too.
-    sound = lines.filter((lines.reason.isnull() | (lines.reason == "guest")) & lines.record.notnull())
+    # What a policy leaves out, such as guests, is reported once, too.
+    sound = lines.filter(~lines.quarantined & lines.record.notnull())
     named = sound.filter(sound.has_id)
     said = ["account", "day", "currency", "amount_minor"]
     last = named.group_by("record").agg(

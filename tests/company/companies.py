@@ -109,19 +109,12 @@ def studied(
     return Studied(folder, ledger, truth, hits or {}, crosswalk)
 
 
-def guests_twice(company: Studied) -> pd.Index:
-    """Lines of guests that a later file has, too, and that the ledger reports twice."""
-    guests = company.rows[company.rows["outcome"] == "guest"]
-    return guests.index[guests.duplicated("key", keep="last")]
-
-
 def books_difference(company: Studied) -> Counter:
     """The ledger less the books by account, month and currency, where they differ; in minor units.
 
-    Sales and refunds by the day they were booked on; a guest's line that two files have counts once.
+    Sales and refunds by the day they were booked on.
     """
     rows, gap = company.rows, Counter()
-    rows = rows.drop(guests_twice(company))
     rows = rows[~rows["outcome"].isin(("overlap", "superseded"))]
     for one in rows[rows["amount_minor"].notna() & rows["booked_day"].notna()].itertuples():
         kind, place = "revenue" if one.amount_minor > 0 else "refunds", one.source.split("_")[0]

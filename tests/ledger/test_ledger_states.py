@@ -160,6 +160,26 @@ class TestDuplicates:
         assert frame[0]["file"] == "in/b.csv"
 
 
+@pytest.mark.parametrize(
+    ("policy", "reason"),
+    [
+        ({"excluded_customers": {"test": ["c1"]}}, "customer:test"),
+        ({"guests": "exclude", "missing_words": ["c1"]}, "guest"),
+        ({"negative_amounts": "exclude"}, "amount_negative"),
+    ],
+)
+def test_a_copy_of_what_a_policy_leaves_out_is_no_second_one(source, build, policy, reason):
+    row = "c1,2024-01-05,-10\n"
+    source(HEADER + "c2,2024-01-05,3\n" + row, "in/a.csv")
+    source(HEADER + row + row, "in/b.csv")
+    two = build("in", duplicate_lines="keep", **policy)
+    assert two.reasons.groupby("reason")["rows"].sum().to_dict() == {"": 1, reason: 2, "overlap": 1}
+    one = build("in", duplicate_lines="drop", **policy)
+    counted = one.reasons.groupby("reason")["rows"].sum().to_dict()
+    assert counted == {"": 1, reason: 1, "overlap": 1, "duplicate_line": 1}
+    assert check(one, "ledger.duplicates").value == 1 and check(two, "ledger.duplicates").value == 0
+
+
 def test_the_extract_date_limits_what_may_be_dated(ledger_of):
     rows = "c1,2024-01-05,10\nc1,2024-07-02,10\n"
     assert states(ledger_of(rows, extracted=date(2024, 7, 1)))[3] == (Q, "date_after_extract")
