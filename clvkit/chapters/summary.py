@@ -4,7 +4,8 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from clvkit import numbers, processes
-from clvkit.chapters.value import horizon_words, months_of, value_by_holder
+from clvkit.chapters.value_holders import horizon_words, months_of, value_by_holder
+from clvkit.chapters.value_inclusion import in_words, steps_of
 from clvkit.drivers import DRIVERS
 from clvkit.exhibits import Exhibit, Facts, Headline
 from clvkit.verdict import adjusted_range
@@ -38,12 +39,13 @@ def page_one(run: "Workbench") -> list[Exhibit]:
             ),
         ]
     valuation, backtests = run.valuation(), run.backtests()
+    ruled = in_words(steps_of(run), ledger.currency, ledger.minor_digits)
     return [
         headline(valuation, backtests),
         value_by_holder(valuation, name="page_one"),
         Facts(
             {
-                "Whom it covers and whom not": coverage(run.study, ledger, *first),
+                "Whom it covers and whom not": coverage(run.study, ledger, *first) + ruled,
                 "What it rests on": rests_on(valuation, run.study),
                 "Does it tie to the ledger": ties(ledger),
                 "What would change it most": drivers(run.sensitivity()),
