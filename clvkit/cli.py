@@ -170,6 +170,39 @@ def erase(
     )
 
 
+@app.command()
+def export(
+    name: Annotated[str, typer.Argument(metavar="RUN", help="A run folder, a run id, or STUDY@latest.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="TARGET",
+            help="A .csv or .parquet file, or table:SCHEMA.NAME in the study's own database; replaced in one step.",
+        ),
+    ],
+    purpose: Annotated[str, typer.Option("--purpose", metavar="NAME", help="What the scores are used for.")],
+    study: Annotated[
+        Path | None,
+        typer.Option(
+            "--study",
+            metavar="FILE",
+            help="The study's file, if not params/<study>.yml; for tables of a DuckDB file.",
+        ),
+    ] = None,
+    out: Reports = None,
+) -> None:
+    """Write the scores of every customer of a complete run to a file or a table.
+
+    Nothing is fitted: scores are made from what the store has kept of the run. Customers go by their pseudonyms. Each
+    export is logged with its purpose, hash and rows in the study's exports.jsonl, and `clv erase` names who has one.
+    """
+    from clvkit.export import export_scores
+    from clvkit.runs import find_run
+
+    typer.echo(export_scores(find_run(name, _absolute(out)), to, purpose, study_file=study).text())
+
+
 @app.command("list")
 def list_(
     study: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="Name of a study.")] = None,

@@ -43,6 +43,10 @@ class PrivacySection(Section):
         (), description="Who was given scores or exports, and is told when a person is erased."
     )
     purpose: str | None = Field(None, description="What the personal data are used for, in a sentence.")
+    purposes: tuple[str, ...] = Field(
+        (),
+        description="Purposes that scores may be exported for, each by its name; none: any, and each is logged.",
+    )
 
     @field_validator("retention")
     @classmethod

@@ -1,12 +1,9 @@
 """The log of erasures: numbered, only ever added to, and free of personal data."""
 
-import json
-import os
 from pathlib import Path
 from typing import Any
 
-from clvkit.errors import RunError
-from clvkit.store import canonical_json, sha256_text
+from clvkit.chained_log import add_chained, read_chained
 
 LOG = "erasures.jsonl"
 
@@ -22,26 +19,7 @@ def read_log(study_folder: Path) -> list[dict[str, Any]]:
     ------
     RunError : a line was changed, taken out or cannot be read.
     """
-    path = Path(study_folder) / LOG
-    if not path.is_file():
-        return []
-    entries: list[dict[str, Any]] = []
-    previous = ""
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
-        try:
-            entry = json.loads(line)
-            sound = entry["number"] == number and entry["previous"] == previous
-        except (ValueError, KeyError, TypeError):
-            sound = False
-        if not sound:
-            raise RunError(
-                f"the log of erasures was changed: entry {number} does not follow from the one before",
-                place=f"{LOG}: line {number}",
-                fix="restore the log from a backup; lines are only ever added to it",
-            )
-        entries.append(entry)
-        previous = sha256_text(line)
-    return entries
+    return read_chained(Path(study_folder) / LOG, "erasures")
 
 
 def add_entry(study_folder: Path, entry: dict[str, Any]) -> None:
@@ -49,19 +27,7 @@ def add_entry(study_folder: Path, entry: dict[str, Any]) -> None:
 
     Half a line, left where the machine stopped while writing one, is taken off first.
     """
-    path = Path(study_folder) / LOG
-    text = path.read_text("utf-8") if path.is_file() else ""
-    whole = text[: text.rfind("\n") + 1]
-    if whole != text:
-        os.truncate(path, len(whole.encode()))
-    if len(read_log(study_folder)) >= entry["number"]:
-        return
-    lines = whole.splitlines()
-    previous = sha256_text(lines[-1]) if lines else ""
-    with open(path, "a", encoding="utf-8") as file:
-        file.write(canonical_json(entry | {"previous": previous}) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    add_chained(Path(study_folder) / LOG, entry, "erasures")
 
 
 def changed_by(study_folder: Path, file: str, old: str | None, new: str | None) -> list[int]:

@@ -15,6 +15,8 @@ from clvkit.erasure.person import Person, whom
 from clvkit.erasure.store import CELLS, LABEL, REFIT, CannotTell, dependents, labels, rewrite_cells
 from clvkit.erasure.suppression import FILE, FOLDER, Suppression
 from clvkit.errors import DataError
+from clvkit.export_log import LOG as EXPORTS
+from clvkit.export_log import exported_files, exported_tables, recipients
 from clvkit.ledger.crosswalk import Crosswalk
 from clvkit.runs import STORE, list_runs
 from clvkit.store import sha256_file
@@ -131,9 +133,10 @@ def make_plan(study: "Study", folder: Path, journal: Path, request: dict, number
         "files": changes.logged(),
         "refit": refit,
         "runs": sorted(run for run, keys in used.items() if keys & affected),
-        "recipients": list(getattr(privacy, "recipients", ())),
-        "own_files": _with_exports(own, request["exports"], person).holding,
-        "unsearched": own.unsearched,
+        "recipients": [*getattr(privacy, "recipients", ()), *recipients(folder)],
+        "own_files": _with_exports(own, [*request["exports"], *exported_files(folder)], person).holding,
+        "unsearched": own.unsearched
+        + [f"{table}: a table of an export" for table in exported_tables(folder)],
         "left": left,
         "possible": _possible(folder, changes, person),
         "notes": [_SPLIT] if person.split else [],
@@ -208,7 +211,7 @@ def _others(changes: _Changes, person: Person) -> tuple[int, list[str]]:
     known = set(labels(changes.folder / STORE))
     for path in _files_below(changes.folder):
         parts = path.relative_to(changes.folder).parts
-        if parts[0] in (FOLDER, CROSSWALK, LOG) or (parts[0] == STORE and parts[1] in known):
+        if parts[0] in (FOLDER, CROSSWALK, LOG, EXPORTS) or (parts[0] == STORE and parts[1] in known):
             continue
         if parts[0] == STORE:  # a draft that a killed run left, or an artifact whose label is broken
             changes.remove(path)
@@ -241,7 +244,7 @@ def _possible(folder: Path, changes: _Changes, person: Person) -> list[str]:
     return found
 
 
-def _with_exports(own: OwnFiles, exports: list[str], person: Person) -> OwnFiles:
+def _with_exports(own: OwnFiles, exports: list[str | Path], person: Person) -> OwnFiles:
     for name in exports:
         path = Path(name)
         try:

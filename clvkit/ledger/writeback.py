@@ -4,14 +4,18 @@ from collections.abc import Iterator
 from datetime import date
 from typing import TYPE_CHECKING
 
+import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
 from clvkit.errors import DataError
 from clvkit.ledger.databases import Database
+from clvkit.ledger.engine import bytewise
 from clvkit.ledger.scores import write_scores
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from clvkit.fit import Fit
     from clvkit.value import ValueSection
 
@@ -24,6 +28,8 @@ SCORES = pa.schema(
         ("clv", pa.float64()),
         ("low", pa.float64()),
         ("high", pa.float64()),
+        ("inclusion", pa.string()),
+        ("valued_as", pa.string()),
         ("as_of", pa.date32()),
         ("run", pa.string()),
     ]
@@ -41,6 +47,7 @@ def customer_scores(
     days_per_year: float,
     as_of: date,
     run: str,
+    means: "pd.DataFrame | None" = None,
     at_once: int = CUSTOMERS_AT_ONCE,
 ) -> pa.RecordBatchReader:
     """The scores of customers as blocks that are made when they are asked for.
@@ -48,30 +55,52 @@ def customer_scores(
     Parameters
     ----------
     summary : one row per customer, as `clvkit.customers.customer_summary` makes it; only pseudonyms and the figures
-        that value depends on leave its engine.
+        that value depends on leave its engine. With ``inclusion`` and ``treatment``, customers valued as their segment
+        have its figures, and those left out are not in it.
     fit, spend, section, minor_per_unit, days_per_year : as for `clvkit.valuation.scores`.
     run : the run that the scores belong to, as a word in every row.
+    means : of `clvkit.averaging.segment_means`; needed where somebody is valued as the segment.
 
     Returns
     -------
     Reader of ``customer, p_alive, expected_purchases`` (within the study's horizon), ``clv, low, high`` (major units;
-    posterior mean and equal-tailed interval), ``as_of, run``, one row per customer.
+    posterior mean and equal-tailed interval), ``inclusion`` (the rule that fits, if any), ``valued_as`` (``customer``,
+    ``segment average`` or ``company average``), ``as_of, run``, one row per customer, by their names.
     """
-    columns = summary.select("customer", *_WHAT_COUNTS)
+    if "treatment" in summary.columns:
+        summary = summary.filter(summary.treatment != "exclude")
+    else:
+        summary = summary.mutate(inclusion=ibis.null("string"), treatment=ibis.literal("include"))
+    columns = summary.select("customer", *_WHAT_COUNTS, "inclusion", "treatment")
+    columns = columns.order_by(bytewise(columns.customer.cast("string")))
+    kinds_of = columns.schema().to_pyarrow()
 
     def blocks() -> Iterator[pa.RecordBatch]:
+        import pandas as pd
+
+        from clvkit.averaging import OWN
         from clvkit.valuation import scores
 
         for batch in columns.to_pyarrow_batches(chunk_size=at_once):
             if not len(batch):
                 continue
-            block = pa.Table.from_batches([batch]).to_pandas()
+            # Sums are wider than whole numbers in some engines until they are told.
+            block = pa.Table.from_batches([batch]).cast(kinds_of).to_pandas()
+            as_segment = block["treatment"] == "segment_average"
+            alone = block[~as_segment]
             # Customers who are alike are valued once.
-            kinds = block[list(_WHAT_COUNTS)].drop_duplicates(ignore_index=True)
-            valued = scores(
-                fit, spend, kinds, section, minor_per_unit=minor_per_unit, days_per_year=days_per_year
-            )
-            both = block.merge(valued, on=list(_WHAT_COUNTS), how="left", validate="many_to_one")
+            kinds = alone[list(_WHAT_COUNTS)].drop_duplicates(ignore_index=True)
+            parts = []
+            if len(kinds):
+                valued = scores(
+                    fit, spend, kinds, section, minor_per_unit=minor_per_unit, days_per_year=days_per_year
+                )
+                valued = valued.assign(valued_as=OWN)
+                parts.append(alone.merge(valued, on=list(_WHAT_COUNTS), how="left", validate="many_to_one"))
+            if as_segment.any():
+                rest = block[as_segment].assign(segment=block["segment"].astype(str))
+                parts.append(rest.merge(means, on="segment", how="left", validate="many_to_one"))
+            both = pd.concat(parts).sort_values("customer", ignore_index=True)
             both = both.rename(
                 columns={"purchases": "expected_purchases", "clv_low": "low", "clv_high": "high"}
             )

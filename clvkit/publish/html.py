@@ -1,6 +1,5 @@
 """The two pages of a run: ``index.html`` for finance and ``audit.html`` with code and log."""
 
-import calendar
 import re
 from collections.abc import Sequence
 from datetime import date
@@ -13,6 +12,7 @@ from clvkit.numbers import date_words
 from clvkit.publish import assets, chapters
 from clvkit.publish.blocks import STATUS_WORDS, chip
 from clvkit.publish.sanitise import Sanitiser
+from clvkit.publish.section import months_after
 from clvkit.publish.words import inline_markdown
 from clvkit.results import stopped_by, tally
 from clvkit.store import sha256_file
@@ -165,17 +165,13 @@ def _facts(folder: Path, run: dict[str, Any]) -> dict[str, Any]:
     results = folder / "results.json"
     return {
         "as_of": date_words(as_of),
-        "use_until": date_words(_later(as_of, months)) if months and run["state"] == "complete" else None,
+        "use_until": date_words(months_after(as_of, months))
+        if months and run["state"] == "complete"
+        else None,
         "preparer": run["resolved"].get("preparer"),
         "owner": run["resolved"].get("owner"),
         "results_sha256": sha256_file(results) if results.is_file() else None,
     }
-
-
-def _later(day: date, months: int) -> date:
-    """The same day some months later, or the last one of a shorter month."""
-    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
-    return date(year, month + 1, min(day.day, calendar.monthrange(year, month + 1)[1]))
 
 
 def _banner(run: dict[str, Any], checks: Sequence[dict[str, Any]]) -> dict[str, str] | None:

@@ -1,5 +1,8 @@
 """The study's section on the report."""
 
+import calendar
+from datetime import date
+
 from pydantic import Field
 
 from clvkit.section import Section
@@ -15,3 +18,9 @@ class ReportSection(Section):
             "How long the report may be used after the as-of date; page one prints the date. Unit: months."
         ),
     )
+
+
+def months_after(day: date, months: int) -> date:
+    """The same day some months later, or the last one of a shorter month."""
+    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
+    return date(year, month + 1, min(day.day, calendar.monthrange(year, month + 1)[1]))

@@ -6,8 +6,9 @@ import pytest
 
 from clvkit.errors import RunError
 from clvkit.publish.chapters import chapter
-from clvkit.publish.html import _later, examine
+from clvkit.publish.html import examine
 from clvkit.publish.sanitise import Sanitiser
+from clvkit.publish.section import months_after
 
 
 def notebook(*cells):
@@ -131,4 +132,4 @@ def test_sanitiser_names_places_in_text_and_html(monkeypatch):
     ],
 )
 def test_use_until(day, months, later):
-    assert _later(day, months) == later
+    assert months_after(day, months) == later
