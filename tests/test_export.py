@@ -218,7 +218,8 @@ def test_into_a_table_of_a_server(tmp_path):
     from clvkit.ledger.scores import write_scores
 
     file = study_file(tmp_path / "params", database=f"env:{POSTGRES}")
-    orders = pd.read_csv(tmp_path / "params" / "small.csv", dtype=str)
+    orders = pd.read_csv(tmp_path / "params" / "small.csv", dtype={"customer_id": str})
+    orders["date"] = pd.to_datetime(orders["date"]).dt.date
     database = open_database(f"env:{POSTGRES}", tmp_path)
     write_scores(database, "orders", orders)
     try:
