@@ -32,10 +32,11 @@ from clvkit.ledger.refunds import match_refunds, net_lines
 from clvkit.ledger.section import LedgerSection
 from clvkit.ledger.settle import settled
 from clvkit.ledger.source import Place, Source, read_source
-from clvkit.ledger.states import duplicates, known, overlapping, purchases, with_states
+from clvkit.ledger.states import duplicates, known, overlapping, purchases, rows_of, with_states
 from clvkit.ledger.tables import SideTable, rate_table, side_table, table_checks
 
-STEPS = ("lines", "copies", "overlaps", "named", "matches", "netted", "valued", "bought", "names", "who")
+STEPS = ("lines", "copies", "overlaps", "named", "matches", "netted", "names", "who")
+IN_ORDER = 1_000_000  # rows: more are left in the order that the engine has them in, which costs nothing
 
 
 def build_ledger(
@@ -84,7 +85,8 @@ def build_ledger(
         if not r.section.is_lines
     }
     lines = _typed(scratch, orders)
-    lines = scratch.table("lines", withhold(lines) if withhold else lines)
+    if withhold and (named := withhold(lines)) is not lines:
+        lines = scratch.table("lines", named)
     copies = scratch.table("copies", duplicates(lines, also_excluded=section.duplicate_lines == "drop"))
     lines = _counted_once(scratch, lines, copies, section, len(files))
     lines, people = with_customers(
@@ -100,10 +102,13 @@ def build_ledger(
         as_of=as_of,
         base=Path(base),
     )
-    lines = scratch.table("named", lines)
-    if section.negative_amounts == "net" and _has_refunds(lines):
-        lines = scratch.table("netted", _netted(scratch, lines, section, as_of))
-    lines = scratch.table("valued", in_currency(lines, rate_table(list(tables.values())), section, currency))
+    lines = lines.drop("record")  # copies and overlaps are found
+    if section.negative_amounts == "net":
+        lines = scratch.table("named", lines)
+        if _has_refunds(lines):
+            lines = scratch.table("netted", _netted(scratch, lines, section, as_of))
+            scratch.drop("named")
+    lines = in_currency(lines, rate_table(list(tables.values())), section, currency)
     segmented = any(r.section.columns.segment or r.section.segment for r, _ in orders)
     counts = lines.filter(lines.reason.isnull() & (lines.day <= ibis.date(as_of)) & known(lines, as_of))
     bought = scratch.table("bought", purchases(counts, segmented))
@@ -111,9 +116,16 @@ def build_ledger(
         "names",
         pa.table({"file_no": pa.array(range(len(files)), pa.int64()), "file": [f.name for f in files]}),
     )
-    rows = scratch.table("rows", with_states(lines, bought, names, as_of))
-    bought = scratch.table("purchases", bought.drop("ordinal").order_by("customer", "day"))
-
+    # A table as large as the source is the dearest thing here: this one holds all that is asked of lines from now on.
+    stated = with_states(lines, bought, names, as_of)
+    counted = [n for source in sources for n in source.rows_in]
+    lines = scratch.table("rows", stated.order_by("ordinal") if sum(counted) <= IN_ORDER else stated)
+    scratch.drop("lines", "named", "netted", "who", *(f"{r.name}_typed" for r, _ in orders))
+    rows = rows_of(lines)
+    bought = bought.drop("ordinal")
+    if sum(counted) <= IN_ORDER:
+        bought = scratch.table("purchases", bought.order_by("customer", "day"))
+        scratch.drop("bought")
     quarantine = quarantine_sample(rows)
     facts = gather_facts(orders, lines, rows, bought, copies, quarantine, segmented, currency)
     _refuse_useless(facts, rows, quarantine, [r for r, _ in orders], as_of, files)
@@ -123,11 +135,10 @@ def build_ledger(
         frames |= margin_ladder(lines, joined, section.costs, currency)
     checks = ledger_checks(facts, section, as_of=as_of, limit=min(r.limit for r, _ in orders))
     checks += table_checks(tables) + history_checks(frames, section, as_of)
-    counted = [n for source in sources for n in source.rows_in]
     inputs = [fingerprint(f) | {"rows": n} for f, n in zip(files, counted, strict=True)]
     for name in (name for source in sources for name in source.scratch):
         local.drop_table(name, force=True)
-    scratch.drop(*(f"{r.name}_typed" for r, _ in orders), *(f"{n}_joined" for n in tables), *STEPS)
+    scratch.drop(*(f"{n}_joined" for n in tables), *STEPS)
     return Ledger(
         rows,
         bought,

@@ -10,13 +10,39 @@ import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 import pyarrow as pa
 
+from clvkit.errors import DataError
+
+
+MEMORY = "CLVKIT_MEMORY_GB"
+
 
 def connect() -> ibis.BaseBackend:
-    """A private in-memory DuckDB that spills to the system's temporary folder when memory runs short."""
+    """A private DuckDB that spills to the system's temporary folder when memory runs short.
+
+    ``CLVKIT_MEMORY_GB`` in the environment limits what it holds at once; by default that is 80 % of the machine's.
+    """
     # DuckDB makes the folder only when it first spills, and removes it when the connection closes.
     spill = os.path.join(tempfile.gettempdir(), f"clvkit-{uuid.uuid4().hex}")
     # No result depends on the order of rows in a table: without it, DuckDB writes in parallel and holds less.
-    return ibis.duckdb.connect(":memory:", temp_directory=spill, preserve_insertion_order=False)
+    settings = {"temp_directory": spill, "preserve_insertion_order": False} | _memory_limit()
+    return ibis.duckdb.connect(":memory:", **settings)
+
+
+def _memory_limit() -> dict[str, str]:
+    text = os.environ.get(MEMORY, "").strip()
+    if not text:
+        return {}
+    try:
+        gigabytes = float(text)
+    except ValueError:
+        gigabytes = 0.0
+    if not 0.05 <= gigabytes < float("inf"):
+        raise DataError(
+            f"{MEMORY} is {text!r}, which is no number of gigabytes from 0.05 on",
+            place=f"the environment variable {MEMORY}",
+            fix=f"set it to a number, such as {MEMORY}=4, or unset it",
+        )
+    return {"memory_limit": f"{round(gigabytes * 1000)}MB"}
 
 
 def engine_of(expression: ir.Expr) -> str:
@@ -127,6 +153,16 @@ def row_hash(text: ir.StringColumn) -> ir.IntegerColumn:
     if engine == "postgres":
         return hashtextextended(text, 0)
     return _duckdb_hash(text) if engine == "duckdb" else xxhash64(text)
+
+
+def fingerprint(text: ir.StringColumn) -> ir.Value:
+    """128 bits that stand for a text of any length, equal where texts are: sixteen bytes to group by and to keep.
+
+    MD5, which all engines have. Somebody who means to can write two texts that share it, and gains two rows that
+    count as copies of each other.
+    """
+    digest = text.hexdigest("md5")
+    return digest if engine_of(text) == "pyspark" else digest.cast("uuid")
 
 
 def bytewise(text: ir.StringColumn) -> ir.Value:

@@ -10,7 +10,7 @@ from operator import or_
 import ibis
 import ibis.expr.types as ir
 
-from clvkit.ledger.engine import Scratch, engine_of, to_decimal
+from clvkit.ledger.engine import Scratch, engine_of, fingerprint, to_decimal
 from clvkit.ledger.section import LedgerSection, SourceSection
 from clvkit.ledger.source import Source
 from clvkit.ledger.values import Amounts, day, minor_units, product
@@ -40,8 +40,9 @@ def typed_rows(scratch: Scratch, source: Source, reading: Reading) -> ir.Table:
     Returns
     -------
     Table of ``ordinal, source, space, file_no, row, account, day, order_id, product, category, quantity, currency,
-    amount_minor, discount_minor, rounded_by, segment, loaded, reason, quarantined, value, record, has_id``; ``reason`` is null
-    for rows that no rule and no policy touches.
+    amount_minor, discount_minor, rounded_by, segment, loaded, reason, quarantined, value, record, line_id``; ``reason`` is null
+    for rows that no rule and no policy touches. ``record`` is a fingerprint of the whole row, or of its id where the source
+    has ids of lines (``line_id``).
     """
     section, columns = reading.section, reading.section.columns
     # Views keep the steps apart: as one expression, every use of a column would repeat the work that made it.
@@ -114,8 +115,8 @@ def typed_rows(scratch: Scratch, source: Source, reading: Reading) -> ir.Table:
         reason=ibis.coalesce(rows.rule, rows.policy),
         quarantined=rows.rule.notnull(),
         value=value.left(QUARANTINE_VALUE_LENGTH),
-        record=key if columns.line_id else rows.record,
-        has_id=ibis.literal(columns.line_id is not None),
+        record=fingerprint(key if columns.line_id else rows.record),
+        line_id=key,
     )
 
 

@@ -30,7 +30,7 @@ def overlapping(lines: ir.Table) -> ir.Table:
     """
     # What a policy leaves out, such as guests, is reported once, too.
     sound = lines.filter(~lines.quarantined & lines.record.notnull())
-    named = sound.filter(sound.has_id)
+    named = sound.filter(sound.line_id.notnull())
     said = ["account", "day", "currency", "amount_minor"]
     last = named.group_by("record").agg(
         last=named.file_no.max(), **{f"last_{one}": named[one].argmax(named.ordinal) for one in said}
@@ -40,7 +40,7 @@ def overlapping(lines: ir.Table) -> ir.Table:
     same = (both.account.identical_to(both.last_account)) & (both.day == both.last_day)
     same &= (both.currency == both.last_currency) & (both.amount_minor == both.last_amount_minor)
     by_id = both.select("ordinal", reason=ibis.ifelse(same, "overlap", "superseded"))
-    plain = sound.filter(~sound.has_id).select("source", "record", "file_no", "ordinal")
+    plain = sound.filter(sound.line_id.isnull()).select("source", "record", "file_no", "ordinal")
     files = plain.group_by("source", "record").agg(files=plain.file_no.nunique())
     several = files.filter(files.files > 1).drop("files")
     several = plain.join(several, ["source", "record"])  # no semi-join: PostgreSQL is not given one it reads
@@ -68,17 +68,19 @@ def purchases(lines: ir.Table, segmented: bool) -> ir.Table:
     days = lines.group_by("customer", "day").agg(
         amount_minor=lines.value_minor.sum().cast("int64"),
         lines=lines.count(),
-        segment=first_text(lines.segment),
+        **({"segment": first_text(lines.segment)} if segmented else {}),
         ordinal=ibis.coalesce(lines.ordinal.min(where=lines.amount_minor >= 0), lines.ordinal.min()),
     )
     if segmented:
         first = days.group_by("customer").agg(segment=days.segment.argmin(days.day))
         days = days.drop("segment").join(first, "customer")
+    else:
+        days = days.mutate(segment=ibis.literal("all"))
     return days.select("customer", "day", "amount_minor", "lines", "segment", "ordinal")
 
 
 def with_states(lines: ir.Table, bought: ir.Table, names: ir.Table, as_of: date) -> ir.Table:
-    """Source rows with their state, in the order of the source.
+    """``lines`` with ``file``, ``state``, and in ``ended`` the reason why it is that one; see `rows_of`.
 
     Parameters
     ----------
@@ -104,11 +106,13 @@ def with_states(lines: ir.Table, bought: ir.Table, names: ir.Table, as_of: date)
         (is_first, ibis.null("string")),
         else_=ibis.ifelse(rows.amount_minor < 0, "refund", "same_day"),
     )
-    line_id = ibis.ifelse(rows.has_id, rows.record, ibis.null("string"))
-    if "booked_day" not in rows.columns:
-        rows = rows.mutate(booked_day=rows.day)
-    rows = rows.mutate(state=state, reason=reason, line_id=line_id).join(names, "file_no").order_by("ordinal")
-    return rows.select(*ROW_COLUMNS)
+    return rows.mutate(state=state, ended=reason).drop("is_first").join(names, "file_no")
+
+
+def rows_of(stated: ir.Table) -> ir.Table:
+    """The ledger's rows: `ROW_COLUMNS` of `with_states`."""
+    booked = stated.booked_day if "booked_day" in stated.columns else stated.day
+    return stated.mutate(booked_day=booked, reason=stated.ended).select(*ROW_COLUMNS)
 
 
 ROW_COLUMNS = ("row", "file", "source", "line_id", "customer", "day", "booked_day", "currency", "amount_minor",

@@ -224,9 +224,9 @@ def test_daily_inputs_count_rows_copies_digits_and_new_accounts():
     ]))  # fmt: skip
     got = found.assign(day=found["day"].dt.day).drop(columns="currency").to_numpy().tolist()
     assert got == [
-        ["shop", 1, 3, 1, 1950, 10, 1, 1],
-        ["shop", 2, 2, 0, 1000, 4, 2, 1],
-        ["till", 2, 1, 0, 1, 1, 1, 1],
+        ["shop", 1, 3, 1, 1950, 10, 1],
+        ["shop", 2, 2, 0, 1000, 4, 1],
+        ["till", 2, 1, 0, 1, 1, 1],
     ]
 
 
