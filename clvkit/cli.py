@@ -219,12 +219,40 @@ def show(
     name: Annotated[str, typer.Argument(metavar="RUN", help="A run folder, a run id, or STUDY@latest.")],
     out: Reports = None,
     json_: Annotated[bool, typer.Option("--json", help="Print results.json as it is.")] = False,
+    lineage: Annotated[
+        bool, typer.Option("--lineage", help="Print what a figure rests on: files, artifacts, notebook.")
+    ] = False,
+    metric: Annotated[
+        str,
+        typer.Option(
+            "--metric", metavar="ID", help="With --lineage: the figure, by its name in the results."
+        ),
+    ] = "customer_equity",
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--source",
+            metavar="NAME",
+            help="Print what rests on a source or a file, in all runs of the study.",
+        ),
+    ] = None,
 ) -> None:
-    """Show the headline results of a run."""
-    from clvkit.publish.inspect import print_run
+    """Show the headline results of a run, or what they rest on."""
     from clvkit.runs import find_run
 
-    print_run(find_run(name, _absolute(out)), as_json=json_)
+    run = find_run(name, _absolute(out))
+    if lineage or source:
+        from clvkit.provenance import dependents_text, rests_on
+
+        typer.echo(
+            dependents_text(run.folder.resolve().parent.parent, source)
+            if source
+            else rests_on(run, metric).text()
+        )
+        return
+    from clvkit.publish.inspect import print_run
+
+    print_run(run, as_json=json_)
 
 
 def main(arguments: list[str] | None = None) -> None:

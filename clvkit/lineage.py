@@ -97,6 +97,13 @@ def graph(study_folder: Path) -> Graph:
     return made
 
 
+def run_graph(run: Run) -> Graph:
+    """Everything that one run was made from, and what it shows; the run need not be finished."""
+    made = Graph()
+    _add_run(made, run, _Labels(_study_folder(run.folder) / STORE))
+    return made
+
+
 def inputs_of(run_folder: Path, metric_id: str) -> list[tuple[str, str]]:
     """The files that a figure of a run rests on, each with the sha256 it had, sorted.
 
@@ -109,8 +116,8 @@ def inputs_of(run_folder: Path, metric_id: str) -> list[tuple[str, str]]:
     RunError : the run has no such figure, or the figure rests on no file.
     """
     run_folder = Path(run_folder)
-    run, made = Run.open(run_folder), Graph()
-    _add_run(made, run, _Labels(_study_folder(run_folder) / STORE))
+    run = Run.open(run_folder)
+    made = run_graph(run)
     shown = [node for node in made.nodes if node.kind in _SHOWN and node.key == run.run_id]
     start = [node for node in shown if node.name == metric_id]
     if not start:

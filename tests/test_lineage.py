@@ -8,6 +8,8 @@ from toys import good_notebooks, write_study
 
 from clvkit.errors import RunError
 from clvkit.lineage import Node, depends_on, graph, inputs_of
+from clvkit.provenance import RestsOn, dependents_text, headline_of, rests_on
+from clvkit.runs import Run
 from clvkit.store import sha256_file
 
 
@@ -113,6 +115,48 @@ def test_what_depends_on_one_version_of_a_file(study):
     assert depends_on(folder, "till.csv").runs == ("aaaa0001", "aaaa0002")
     with pytest.raises(RunError, match=r"no run of shop has read tills"):
         depends_on(folder, "tills")
+
+
+def test_what_a_number_rests_on_in_the_order_in_which_it_was_made(study):
+    found = rests_on(Run.open(study[1]))
+    assert found.files == (("shop", "shop/a.csv", "a" * 64), ("till", "till.csv", "b" * 64))
+    assert [(one.name, one.made_from) for one in found.artifacts] == [
+        ("ledger", ("shop", "till")),
+        ("cells", ("ledger",)),
+        ("fit:bgnbd", ("cells",)),
+    ]
+    assert found.notebooks == ("04_value",)
+    text = found.text()
+    assert (
+        text.index("till.csv")
+        < text.index("cells  cells-1")
+        < text.index("04_value")
+        < text.index("customer_equity")
+    )
+    with pytest.raises(RunError, match="did you mean 'customer_equity'"):
+        rests_on(Run.open(study[1]), "customer_equty")
+    assert headline_of(Run(study[1], {"run_id": "none", "study": "shop", "inputs": []})) is not None
+
+
+def test_many_files_of_a_source_are_one_row_with_one_hash():
+    months = [("shop", f"{month}.csv", str(month) * 64) for month in range(5)]
+    files = (*months, ("till", "t.csv", "f" * 64))
+    found = RestsOn("customer_equity", 1.0, "EUR", files, (), ("04_value",))
+    (source, words, sha256), till = found.file_rows()
+    assert (source, words) == ("shop", "5 files, 0.csv to 4.csv") and till == files[-1]
+    changed = RestsOn(
+        "customer_equity", 1.0, "EUR", (*files[:4], ("shop", "4.csv", "e" * 64)), (), ("04_value",)
+    )
+    assert changed.file_rows()[0][2] != sha256
+    assert len(found.file_rows(most=5)) == 6
+
+
+def test_from_a_source_in_words(study):
+    text = dependents_text(study[0], "till")
+    assert text.startswith("on till rest 2 runs") and "run aaaa0002\n  metrics: customer_equity" in text
+    assert "figures: path" in text
+    with pytest.raises(RunError, match="no run of shop has read"):
+        dependents_text(study[0], "tillx")
 
 
 def test_the_graph_as_json(study):

@@ -9,12 +9,14 @@ from typing import Any
 
 from clvkit.errors import RunError
 from clvkit.numbers import date_words
+from clvkit.provenance import headline_of
 from clvkit.publish import assets, chapters
 from clvkit.publish.blocks import STATUS_WORDS, chip
 from clvkit.publish.sanitise import Sanitiser
 from clvkit.publish.section import months_after
 from clvkit.publish.words import inline_markdown
 from clvkit.results import stopped_by, tally
+from clvkit.runs import Run
 from clvkit.store import sha256_file
 
 WARN_BYTES, FAIL_BYTES = 2_000_000, 5_000_000
@@ -62,6 +64,7 @@ def write_pages(
         "facts": _facts(folder, manifest),
         "banner": _banner(manifest, checks),
         "results": results,
+        "rests_on": headline_of(Run(folder, manifest)) if manifest["state"] == "complete" else None,
     }
     pages = {
         "index.html": _page("report", notebooks, "chapter", shared),
