@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-from benchmarks import results
+from benchmarks import results, tables
 from benchmarks.environments import HERE
+from benchmarks.report import README, fill
 from benchmarks.worlds import DATA
 
 START, DAYS, SEED = date(2023, 1, 1), 1096, 20240117
@@ -89,7 +90,12 @@ def ledger(path: Path, folder: Path) -> dict:
 
     as_of = START + timedelta(days=DAYS - 1)
     made = build_ledger(
-        section_of(path), as_of=as_of, currency="EUR", base=folder, today=as_of, crosswalk=folder / "crosswalk"
+        section_of(path),
+        as_of=as_of,
+        currency="EUR",
+        base=folder,
+        today=as_of,
+        crosswalk=folder / "crosswalk",
     )
     built = time.perf_counter()
     summary = customers.customer_summary(made.purchases, as_of)
@@ -107,14 +113,22 @@ def floor(path: Path, folder: Path) -> dict:
     read = "read_parquet" if path.suffix == ".parquet" else "read_csv"
     as_of = START + timedelta(days=DAYS - 1)
     limit = os.environ["CLVKIT_MEMORY_GB"]
-    settings = {"memory_limit": f"{limit}GB", "temp_directory": str(folder / "spill"), "preserve_insertion_order": False}
+    settings = {
+        "memory_limit": f"{limit}GB",
+        "temp_directory": str(folder / "spill"),
+        "preserve_insertion_order": False,
+    }
     with duckdb.connect(config=settings) as con:
-        cells = con.sql(
-            f"""WITH days AS (SELECT customer, day, sum(amount) AS amount FROM {read}('{path}') GROUP BY ALL),
+        cells = (
+            con.sql(
+                f"""WITH days AS (SELECT customer, day, sum(amount) AS amount FROM {read}('{path}') GROUP BY ALL),
                      each AS (SELECT customer, count(*) - 1 AS x, max(day) - min(day) AS t_x, DATE '{as_of}' - min(day) AS t
                               FROM days GROUP BY customer)
                 SELECT x, t_x, t, count(*) AS n FROM each GROUP BY ALL"""
-        ).arrow().read_all()
+            )
+            .arrow()
+            .read_all()
+        )
     return {"cells": len(cells), "customers": int(sum(cells["n"].to_pylist()))}
 
 
@@ -160,7 +174,27 @@ def main(arguments: list[str] | None = None) -> int:
                   f"{made['customers']:,} customers, {made['cells']:,} cells", flush=True)  # fmt: skip
     FOLDER.mkdir(exist_ok=True)
     (FOLDER / f"{date.today()}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    fill(README, "big", section(found))
     return 0
+
+
+def section(found: dict) -> str:
+    """What was measured, as Markdown."""
+    rows, where = [], found["machine"]
+    for name, big in WORKS.items():
+        for kind in ("floor", "ledger") if name in found else ():
+            made = found[name][kind]
+            rows.append([
+                f"{big.format}, {made['customers']:,} customers" if kind == "floor" else "the same",
+                f"{big.lines:,}", f"{found[name]['file_gb']:.1f}",
+                {"floor": "bare SQL, cells only", "ledger": "ledger with pseudonyms, and cells"}[kind],
+                tables.number(made["seconds"]), f"{made['peak_gb']:.2f}", f"{made['cells']:,}",
+            ])  # fmt: skip
+    header = ["source", "lines", "GB", "work", "seconds", "peak GB", "cells"]
+    return (
+        f"Within {found['memory_gb']:g} GB for the whole process ({where['cores']} cores, commit "
+        f"{found['versions']['commit']}); both ways end in the same cells.\n\n" + tables.table(header, rows)
+    )
 
 
 if __name__ == "__main__":

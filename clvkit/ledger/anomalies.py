@@ -114,7 +114,9 @@ def daily_inputs(lines: "ir.Table") -> "pd.DataFrame":
     known = usable.filter(usable.account.notnull())
     begun = known.group_by("source", "currency", "account").agg(day=known.day.min())
     begun = begun.group_by(keys).agg(new_accounts=begun.count().cast("int64"))
-    both = days.left_join(again, keys).drop("source_right", "currency_right", "day_right").left_join(begun, keys)
+    both = (
+        days.left_join(again, keys).drop("source_right", "currency_right", "day_right").left_join(begun, keys)
+    )
     filled = both.mutate(copies=both.copies.fill_null(0), new_accounts=both.new_accounts.fill_null(0))
     found = filled.select(*keys, "rows", "copies", "amount_minor", "digits", "new_accounts")
     frame = found.order_by(keys).to_pyarrow().to_pandas()

@@ -19,7 +19,7 @@ from clvkit.ledger.currencies import is_currency, minor_digits
 from clvkit.ledger.customers import with_customers
 from clvkit.ledger.database_source import SourceTable, database_of, open_table, read_table
 from clvkit.ledger.databases import Database, refusing
-from clvkit.ledger.engine import Scratch, connect, last_text
+from clvkit.ledger.engine import Scratch, connect, enough_room, last_text
 from clvkit.ledger.exchange import in_currency
 from clvkit.ledger.facts import Facts
 from clvkit.ledger.files import SourceFile, fingerprint, source_files
@@ -39,6 +39,7 @@ STEPS = ("lines", "copies", "overlaps", "named", "matches", "netted", "names", "
 IN_ORDER = 1_000_000  # rows: more are left in the order that the engine has them in, which costs nothing
 
 
+@enough_room()
 def build_ledger(
     section: LedgerSection,
     *,
@@ -214,6 +215,8 @@ def _typed(scratch: Scratch, orders: list[tuple[Reading, Source]]) -> ir.Table:
             with _reading_table(reading):
                 rows = typed_rows(scratch, source, reading)
                 tables.append(scratch.table(f"{reading.name}_typed", rows))
+        except duckdb.OutOfMemoryException:
+            raise
         except duckdb.Error as error:
             raise DataError(
                 f"the source could not be read to its end: {error}",

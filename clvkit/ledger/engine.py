@@ -3,8 +3,11 @@
 import os
 import tempfile
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
+import duckdb
 import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
@@ -26,6 +29,19 @@ def connect() -> ibis.BaseBackend:
     # No result depends on the order of rows in a table: without it, DuckDB writes in parallel and holds less.
     settings = {"temp_directory": spill, "preserve_insertion_order": False} | _memory_limit()
     return ibis.duckdb.connect(":memory:", **settings)
+
+
+@contextmanager
+def enough_room() -> Iterator[None]:
+    """What DuckDB says when its memory does not suffice, or the disk it spills to, is an error of ours."""
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        raise DataError(
+            f"there is not enough room to build the ledger: {str(error).splitlines()[0]}",
+            place="the memory, or the temporary folder",
+            fix=f"raise {MEMORY} where it is set, close other programs, or name a folder on a larger disk in TMPDIR",
+        ) from error
 
 
 def _memory_limit() -> dict[str, str]:
