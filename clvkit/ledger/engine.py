@@ -15,7 +15,6 @@ import pyarrow as pa
 
 from clvkit.errors import DataError
 
-
 MEMORY = "CLVKIT_MEMORY_GB"
 
 
