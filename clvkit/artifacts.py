@@ -139,14 +139,23 @@ def _sensitivity(bench: "Workbench") -> Any:
                    minor_per_unit=bench.minor_per_unit, days_per_year=study.days_per_year)  # fmt: skip
 
 
+def _refit(function: str) -> Callable[["Workbench"], Any]:
+    """A comparison with the same data read in another way, which a function of `clvkit.refits` makes."""
+    return lambda bench: getattr(import_module("clvkit.refits"), function)(bench)
+
+
 def _as_of(study: "Study", _: Arguments) -> dict:
     return {"as_of": study.as_of.isoformat()}
+
+
+#: What decides how money is shown, and no row of the ledger.
+_SHOWN_ONLY = {"shared_accounts": True, "costs": {"promotion_years"}, "identity": {"value_effect"}}
 
 
 def _source(study: "Study", arguments: Arguments) -> dict:
     return _as_of(study, arguments) | {
         "currency": study.currency,
-        "ledger": study.ledger.model_dump(mode="json"),
+        "ledger": study.ledger.model_dump(mode="json", exclude=_SHOWN_ONLY),
         "banned_columns": sorted(study.privacy.banned_columns),
     }
 
@@ -192,6 +201,14 @@ def _sensitivity_settings(study: "Study", arguments: Arguments) -> dict:
     return _value_settings(study, arguments) | {"sensitivity": moved}
 
 
+def _refit_settings(study: "Study", arguments: Arguments) -> dict:
+    spend = _fit_settings(study, {})
+    return _value_settings(study, arguments) | {
+        "spend": spend,
+        "try_without": sorted(study.privacy.try_without),
+    }
+
+
 _ENGINE = ("ibis-framework", "duckdb", "pandas")
 _MATHS = ("numpy", "scipy", "numba", "nutpie")
 _FITTING = (
@@ -213,6 +230,8 @@ _VALUING = (
 )
 _TRYING = ("clvkit.accuracy", "clvkit.backtest", "clvkit.backtest_origin", "clvkit.backtest_results",
            "clvkit.baselines", "clvkit.customers", "clvkit.forecast")  # fmt: skip
+
+_REFITTING = ("clvkit.customers", "clvkit.privacy_cost", "clvkit.refits")
 
 
 def _table(function: str) -> Kind:
@@ -236,6 +255,10 @@ KINDS: dict[str, Kind] = {
     "scores": Kind(_scores, _value_settings, None, ("cells", "score_cells", "averaged", "spend"), _VALUING, _MATHS),
     "backtests": Kind(_backtests, _backtest_settings, "clvkit.backtest_results:Backtests",
                       ("ledger",), (*_VALUING, *_TRYING), (*_MATHS, *_ENGINE)),
+    "merging": Kind(_refit("merging_effect"), _refit_settings, "clvkit.refits:MergingEffect",
+                    ("ledger",), (*_VALUING, *_REFITTING), (*_MATHS, *_ENGINE)),
+    "privacy_cost": Kind(_refit("privacy_cost"), _refit_settings, "clvkit.privacy_cost:PrivacyCost",
+                         ("ledger",), (*_VALUING, *_REFITTING), (*_MATHS, *_ENGINE)),
     "sensitivity": Kind(_sensitivity, _sensitivity_settings, "clvkit.sensitivity:Sensitivity",
                         ("cells", "averaged", "spend"), (*_VALUING, "clvkit.sensitivity", "clvkit.drivers"), _MATHS),
 }  # fmt: skip

@@ -33,6 +33,10 @@ class PrivacySection(Section):
     banned_columns: tuple[str, ...] = Field(
         (), description="Columns of the sources that must never be read, in capitals or not."
     )
+    try_without: tuple[str, ...] = Field(
+        (),
+        description="Columns that are still read and may have to go: the report shows what the values would be without them.",
+    )
     retention: dict[str, int] = Field(
         {},
         description=(

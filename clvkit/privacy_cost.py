@@ -1,7 +1,9 @@
 """What it costs to do without a column: values and ranks of the full data against those of the reduced."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,6 +36,24 @@ class PrivacyCost:
     customers: int
     segments: "pd.DataFrame"
     moves: "pd.DataFrame"
+
+    def save(self, folder: Path) -> None:
+        """Write the tables as Parquet and the rest as JSON."""
+        self.segments.to_parquet(folder / "segments.parquet", index=False)
+        self.moves.to_parquet(folder / "moves.parquet", index=False)
+        made = {
+            one.name: getattr(self, one.name) for one in fields(self) if one.name not in ("segments", "moves")
+        }
+        (folder / "privacy_cost.json").write_text(json.dumps(made), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "PrivacyCost":
+        """Read what `save` wrote."""
+        import pandas as pd
+
+        made = json.loads((folder / "privacy_cost.json").read_text(encoding="utf-8"))
+        tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in ("segments", "moves")}
+        return cls(**made, **tables)
 
     def table(self) -> "pd.DataFrame":
         """The measures one by one: ``measure, value``."""

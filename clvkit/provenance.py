@@ -23,6 +23,8 @@ KIND_WORDS = {
     "spend": "the model of spend per purchase",
     "valuation": "what all customers are worth, and who holds it",
     "scores": "the value of one customer of each kind",
+    "merging": "the value with accounts apart and joined, by quick fits",
+    "privacy_cost": "the values without columns that may have to go, by quick fits",
     "cohorts": "what customers of each period of acquisition did since",
     "retention": "how long customers keep buying",
     "backtests": "every process tried from earlier dates",

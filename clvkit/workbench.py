@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from clvkit.checks import Check
     from clvkit.cohorts import CohortTriangles
     from clvkit.fit import Fit
+    from clvkit.privacy_cost import PrivacyCost
+    from clvkit.refits import MergingEffect
     from clvkit.restatement import Comparison
     from clvkit.retention import Retention
     from clvkit.sensitivity import Sensitivity
@@ -153,6 +155,17 @@ class Workbench(Recorder):
     def scores(self) -> "pd.DataFrame":
         """P(alive), expected purchases and value of one customer of each kind, with intervals."""
         return self.get("scores")
+
+    def merging(self) -> "MergingEffect | None":
+        """What joining accounts changes of the value; None where none are joined, it is not asked for, or cannot be had."""
+        identity = self.study.ledger.identity
+        if not identity.joins or not identity.value_effect or not self.carries_value():
+            return None
+        return self.get("merging")
+
+    def privacy_cost(self) -> "PrivacyCost | None":
+        """What doing without the columns of ``privacy.try_without`` costs; None where the study lists none."""
+        return self.get("privacy_cost") if self.study.privacy.try_without else None
 
     def backtests(self) -> "Backtests":
         """Every process tried from the study's earlier dates, with verdicts by the study's thresholds."""

@@ -6,9 +6,10 @@ import json
 import pytest
 from toys import good_notebooks, write_study
 
+from clvkit.artifacts import KINDS
 from clvkit.errors import RunError
 from clvkit.lineage import Node, depends_on, graph, inputs_of
-from clvkit.provenance import RestsOn, dependents_text, headline_of, rests_on
+from clvkit.provenance import KIND_WORDS, RestsOn, dependents_text, headline_of, rests_on
 from clvkit.runs import Run
 from clvkit.store import sha256_file
 
@@ -136,6 +137,10 @@ def test_what_a_number_rests_on_in_the_order_in_which_it_was_made(study):
     with pytest.raises(RunError, match="did you mean 'customer_equity'"):
         rests_on(Run.open(study[1]), "customer_equty")
     assert headline_of(Run(study[1], {"run_id": "none", "study": "shop", "inputs": []})) is not None
+
+
+def test_every_kind_of_artifact_has_words():
+    assert set(KIND_WORDS) == set(KINDS)
 
 
 def test_many_files_of_a_source_are_one_row_with_one_hash():

@@ -14,6 +14,7 @@ import pandas as pd
 from clvkit.errors import DataError
 from clvkit.ledger.currencies import minor_digits
 from clvkit.ledger.policies import LEVELS, CostsSection
+from clvkit.ledger.promotions import tenure_flows
 
 if TYPE_CHECKING:
     from clvkit.ledger.tables import SideTable
@@ -69,7 +70,7 @@ def cost_of_lines(
 def margin_ladder(
     lines: ir.Table, tables: list["SideTable"], section: CostsSection, currency: str
 ) -> dict[str, pd.DataFrame]:
-    """``ladder`` and ``cost_sources`` of converted lines, with the unit costs of the tables that hold products.
+    """``ladder``, ``cost_sources`` and ``promotion_flows`` (where discounts were given) of converted lines, with the unit costs of the tables that hold products.
 
     Unit costs are in the study's currency.
     """
@@ -82,7 +83,10 @@ def margin_ladder(
     ]
     products = (ibis.union(*found) if len(found) > 1 else found[0]) if found else None
     costed = cost_of_lines(lines, products, section, amount="value_minor")
-    return {"ladder": ladder(costed, currency), "cost_sources": cost_sources(costed, currency)}
+    found = {"ladder": ladder(costed, currency), "cost_sources": cost_sources(costed, currency)}
+    if (found["ladder"]["discounts_minor"] != 0).any():
+        found["promotion_flows"] = tenure_flows(costed)
+    return found
 
 
 def ladder(lines: ir.Table, currency: str | None = None) -> pd.DataFrame:

@@ -95,6 +95,17 @@ class IdentitySection(Section):
         "over keys.",
     )
 
+    value_effect: bool = Field(
+        True,
+        description="Whether the report values the accounts unjoined as well, beside the customers; it reads the sources "
+        "once more.",
+    )
+
+    @property
+    def joins(self) -> bool:
+        """Whether accounts can become one customer."""
+        return bool(self.keys or self.crosswalk)
+
     @field_validator("keys")
     @classmethod
     def _distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -118,6 +129,13 @@ class CostsSection(Section):
     company: float = Field(
         ge=0, le=1, description="Product cost where nothing nearer is known, as a fraction of the amount."
     )
+    promotion_years: float = Field(
+        1.0,
+        gt=0,
+        le=20,
+        description="Time over which discounts are spread where they are counted as a cost of winning the customer, "
+        "from the first purchase on, in years.",
+    )
 
     @field_validator("by_category", "by_segment")
     @classmethod
@@ -136,3 +154,28 @@ class CostsSection(Section):
                 "so that every line has a cost: product, company",
             )
         return value
+
+
+class SharedAccountsSection(Section):
+    """How the value of an account that several customers share is split among them."""
+
+    rule: Literal["equal", "margin", "first_touch", "none"] = Field(
+        "none",
+        description="Split equally, by each customer's margin, all to the customer who came first, or not at all.",
+    )
+    members: str | None = Field(
+        None,
+        description="CSV or Parquet file with account, customer (and source, where there are several), relative to the "
+        "study file; for the rule margin with margin_minor, for first_touch with first_day.",
+    )
+    allocation: str | None = Field(
+        None,
+        description="CSV or Parquet file with account, customer, weight (and source), relative to the study "
+        "file; weights of an account sum to 1, and it wins over the rule.",
+    )
+
+    @model_validator(mode="after")
+    def _names_somebody(self) -> "SharedAccountsSection":
+        if self.members is None and self.allocation is None:
+            raise RuleBroken("must name the file of who shares which account", "or give weights in allocation", at="members")  # fmt: skip
+        return self

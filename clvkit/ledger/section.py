@@ -11,7 +11,13 @@ from clvkit.errors import DataError
 from clvkit.ledger.anomalies import AnomaliesSection
 from clvkit.ledger.completeness import CompletenessSection
 from clvkit.ledger.inclusion import InclusionSection
-from clvkit.ledger.policies import CostsSection, CurrencySection, IdentitySection, RefundsSection
+from clvkit.ledger.policies import (
+    CostsSection,
+    CurrencySection,
+    IdentitySection,
+    RefundsSection,
+    SharedAccountsSection,
+)
 from clvkit.rules import RuleBroken, did_you_mean
 from clvkit.section import Section
 
@@ -361,6 +367,10 @@ class LedgerSection(SourceSection):
     )
     costs: CostsSection | None = Field(
         None, description="What products cost: the margin ladder of the report; None: it has none."
+    )
+    shared_accounts: SharedAccountsSection | None = Field(
+        None,
+        description="Accounts that several customers share, and how their money is split; None: there are none.",
     )
     inclusion: InclusionSection = Field(
         InclusionSection(), description="Which customers the models see, and what becomes of the others."

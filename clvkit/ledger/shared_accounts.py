@@ -1,34 +1,18 @@
 """Accounts that several customers share: their value split by a declared rule, to the last cent."""
 
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
 
 from clvkit.errors import DataError
 from clvkit.ledger.identity_tables import read_small_table
-from clvkit.section import Section
+from clvkit.ledger.policies import SharedAccountsSection
 
 WEIGHT_TOLERANCE = 1e-6
 #: Why an account's value stays with nobody.
 NO_RULE, NO_CUSTOMER = "no rule", "no customer"
 NO_MARGIN, NO_FIRST_DAY = "no positive margin", "no first day"
-
-
-class SharedAccountsSection(Section):
-    """How the value of an account that several customers share is split among them."""
-
-    rule: Literal["equal", "margin", "first_touch", "none"] = Field(
-        "none",
-        description="Split equally, by each customer's margin, all to the customer who came first, or not at all.",
-    )
-    allocation: str | None = Field(
-        None,
-        description="CSV or Parquet file with account, customer, weight (and source), relative to the study "
-        "file; weights of an account sum to 1, and it wins over the rule.",
-    )
 
 
 def allocate(
@@ -59,7 +43,7 @@ def allocate(
     _refuse_twice(values, account, "values")
     _refuse_twice(members, [*account, "customer"], "members")
     pairs = members[members["customer"].notna()].merge(values[[*account, "amount_minor"]], on=account)
-    stated = _stated(section, base, account)
+    stated = stated_weights(section, base, account)
     pairs = pairs.merge(stated, on=[*account, "customer"], how="left")
     known = pd.MultiIndex.from_frame(pairs[account]).isin(pd.MultiIndex.from_frame(stated[account]))
     extra = stated.merge(values[[*account, "amount_minor"]], on=account)
@@ -125,7 +109,8 @@ def _whole_units(pairs: pd.DataFrame, account: list[str]) -> pd.DataFrame:
     return ordered.assign(amount_minor=units * np.sign(ordered["amount_minor"]))
 
 
-def _stated(section: SharedAccountsSection, base: Path, account: list[str]) -> pd.DataFrame:
+def stated_weights(section: SharedAccountsSection, base: Path, account: list[str]) -> pd.DataFrame:
+    """The weights that the study states: ``[source,] account, customer, weight``; none where it states none."""
     columns = [*account, "customer", "weight"]
     if section.allocation is None:
         return pd.DataFrame({c: pd.Series(dtype=float if c == "weight" else object) for c in columns})

@@ -23,7 +23,7 @@ MEMBERS = pd.DataFrame(
 
 def amounts(rule, values=VALUES, members=MEMBERS, **more):
     split, without = allocate(
-        values, members, SharedAccountsSection(rule=rule, **more.pop("section", {})), **more
+        values, members, SharedAccountsSection(members="m.csv", rule=rule, **more.pop("section", {})), **more
     )
     return {(r.account, r.customer): r.amount_minor for r in split.itertuples()}, without
 
@@ -76,7 +76,7 @@ def shared(draw):
 @given(shared(), st.sampled_from(RULES), st.randoms(use_true_random=False))
 def test_weights_sum_to_one_and_money_to_the_cent(tables, rule, random):
     values, members = tables
-    split, without = allocate(values, members, SharedAccountsSection(rule=rule))
+    split, without = allocate(values, members, SharedAccountsSection(members="m.csv", rule=rule))
     assert split["amount_minor"].dtype == np.int64
     each = split.groupby("account")
     assert each["amount_minor"].sum().to_dict() == values.set_index("account")["amount_minor"].to_dict()
@@ -85,7 +85,7 @@ def test_weights_sum_to_one_and_money_to_the_cent(tables, rule, random):
     assert ((split["amount_minor"] - value * split["weight"]).abs() <= 1 + 1e-14 * value.abs()).all()
     assert set(without["account"]) == set(split.loc[split["customer"].isna(), "account"])
     order = random.sample(range(len(members)), len(members))
-    mixed = allocate(values[::-1], members.iloc[order], SharedAccountsSection(rule=rule))
+    mixed = allocate(values[::-1], members.iloc[order], SharedAccountsSection(members="m.csv", rule=rule))
     for one, two in zip((split, without), mixed, strict=True):
         pd.testing.assert_frame_equal(one, two)
 
@@ -121,7 +121,7 @@ def test_a_rule_without_its_column_is_an_error():
 def test_accounts_of_two_sources_are_two_accounts():
     values = pd.DataFrame({"source": ["s", "t"], "account": ["a", "a"], "amount_minor": [10, 20]})
     members = pd.DataFrame({"source": ["s", "s", "t"], "account": "a", "customer": ["x", "y", "z"]})
-    split, _ = allocate(values, members, SharedAccountsSection(rule="equal"))
+    split, _ = allocate(values, members, SharedAccountsSection(members="m.csv", rule="equal"))
     assert split[["source", "customer", "amount_minor"]].values.tolist() == [
         ["s", "x", 5],
         ["s", "y", 5],
