@@ -11,6 +11,8 @@ from clvkit.runs import Run
 from clvkit.store import canonical_json, sha256_text
 
 HEADLINE = "customer_equity"
+#: Kinds that use the fit of the headline process: it is theirs by the study's choice, and not by a key of their label.
+USE_FIT = ("valuation", "scores", "sensitivity")
 
 #: What each kind of artifact is, for a reader.
 KIND_WORDS = {
@@ -114,6 +116,7 @@ def rests_on(run: Run, metric_id: str = HEADLINE) -> RestsOn:
     called = {key: name for part in parts for name, key in part["artifacts"].items()}
     names = {node: called.get(node.key, node.name) for node in artifacts}
     sources = {node: node.name for node in above if node.kind == "source"}
+    headline = run.manifest.get("resolved", {}).get("models", {}).get("headline")
     depth = _depths(graph, artifacts)
     ordered = sorted(artifacts, key=lambda node: (depth[node], names[node], node.key))
     files = {
@@ -133,7 +136,7 @@ def rests_on(run: Run, metric_id: str = HEADLINE) -> RestsOn:
                 names[node],
                 KIND_WORDS.get(node.name, node.name),
                 node.key,
-                _made_from(graph, node, names | sources),
+                _made_from(graph, node, names | sources, headline),
             )
             for node in ordered
         ),
@@ -157,7 +160,10 @@ def dependents_text(study_folder: Path, source_or_file: str) -> str:
     RunError : no run of the study has read such a source or file.
     """
     found = depends_on(study_folder, source_or_file)
-    lines = [f"on {source_or_file} rest {len(found.runs)} runs and {len(found.artifacts)} artifacts"]
+    runs, artifacts = len(found.runs), len(found.artifacts)
+    lines = [
+        f"on {source_or_file} rest {runs} run{'' if runs == 1 else 's'} and {artifacts} artifact{'' if artifacts == 1 else 's'}"
+    ]
     for run_id in found.runs:
         shown = found.shown.get(run_id, ())
         lines.append(f"run {run_id}")
@@ -167,8 +173,11 @@ def dependents_text(study_folder: Path, source_or_file: str) -> str:
     return "\n".join(lines)
 
 
-def _made_from(graph: Graph, node: Node, names: dict[Node, str]) -> tuple[str, ...]:
-    return tuple(sorted(name for above, name in names.items() if node in graph.edges[above]))
+def _made_from(graph: Graph, node: Node, names: dict[Node, str], headline: str | None) -> tuple[str, ...]:
+    found = {name for above, name in names.items() if node in graph.edges[above]}
+    if node.name in USE_FIT:
+        found |= {f"fit:{headline}"} & set(names.values())
+    return tuple(sorted(found))
 
 
 def _depths(graph: Graph, artifacts: list[Node]) -> dict[Node, int]:

@@ -139,6 +139,18 @@ def test_what_a_number_rests_on_in_the_order_in_which_it_was_made(study):
     assert headline_of(Run(study[1], {"run_id": "none", "study": "shop", "inputs": []})) is not None
 
 
+def test_the_value_is_made_from_the_fit_of_the_headline_process(study):
+    folder, first = study
+    label(folder, "valuation-1", "valuation", {"cells": "cells-1"})
+    part = json.loads((first / "parts" / "04_value.json").read_text())
+    part["artifacts"]["valuation"] = "valuation-1"
+    (first / "parts" / "04_value.json").write_text(json.dumps(part))
+    opened = Run.open(first)
+    opened.manifest["resolved"] = {"models": {"headline": "bgnbd"}}
+    found = {one.name: one.made_from for one in rests_on(opened).artifacts}
+    assert found["valuation"] == ("cells", "fit:bgnbd") and found["fit:bgnbd"] == ("cells",)
+
+
 def test_every_kind_of_artifact_has_words():
     assert set(KIND_WORDS) == set(KINDS)
 
