@@ -7,6 +7,7 @@ import pandas as pd
 
 from clvkit import numbers
 from clvkit.chapters.drawing import label_ends, triangle
+from clvkit.chapters.ledger_words import modelled_minor
 from clvkit.checks import Check
 from clvkit.cohorts import CohortsSection, CohortTriangles
 from clvkit.exhibits import Figure, Sentence, Table
@@ -109,7 +110,7 @@ def sizes(cohorts: CohortTriangles, ledger: "Ledger") -> Table:
 
 def ties(cohorts: CohortTriangles, ledger: "Ledger") -> list[Check]:
     """Whether the triangles, immature cells included, add up to the ledger's purchases and money."""
-    digits, amounts = ledger.minor_digits, ledger.totals["amount"][ledger.currency]
+    digits = ledger.minor_digits
 
     def money(minor: int) -> str:
         return numbers.money(minor / 10**digits, ledger.currency, "one", digits)
@@ -137,7 +138,7 @@ def ties(cohorts: CohortTriangles, ledger: "Ledger") -> list[Check]:
             "of revenue",
             money,
             cohorts.long["revenue_minor"].sum(),
-            round((amounts["used"] + amounts["merged"]) * 10**digits),
+            modelled_minor(ledger),
         ),
     ]
     checks = []

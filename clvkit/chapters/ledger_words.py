@@ -76,6 +76,16 @@ def added_up(ledger: "Ledger") -> pd.DataFrame:
     return grouped.to_pyarrow().to_pandas().sort_values([*keys], ignore_index=True)
 
 
+def modelled_minor(ledger: "Ledger") -> int:
+    """What is modelled, in minor units of the study's currency: used and merged rows, whatever they were booked in."""
+    sums = ledger.totals["amount"]
+    if set(sums) <= {ledger.currency}:
+        own = sums.get(ledger.currency, {"used": 0, "merged": 0})
+        return round((own["used"] + own["merged"]) * 10**ledger.minor_digits)
+    found = groups(ledger)
+    return int(found.loc[found["state"].isin(("used", "merged")), "value_minor"].sum())
+
+
 def currencies(found: pd.DataFrame, ledger: "Ledger") -> list[str]:
     """The currencies of the rows, the study's own first."""
     return [ledger.currency, *sorted(set(found["currency"]) - {ledger.currency, ""})]

@@ -4,6 +4,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from clvkit import numbers, processes
+from clvkit.chapters.ledger_words import are, count, listed, modelled_minor
 from clvkit.chapters.value_holders import horizon_words, months_of, value_by_holder
 from clvkit.chapters.value_inclusion import in_words, steps_of
 from clvkit.drivers import DRIVERS
@@ -134,13 +135,13 @@ def ties(ledger: "Ledger", *, valued: bool = True) -> str:
     broken = [check for check in ledger.checks if check.stops]
     if broken:
         return f"**No.** {broken[0].message}"
-    rows, amounts = ledger.totals["rows"], ledger.totals["amount"][ledger.currency]
-    money = lambda value: numbers.money(value, ledger.currency)  # noqa: E731
-    text = f"All {numbers.count(rows['in'])} rows that came in, {money(amounts['in'])}, are accounted for."
+    rows = ledger.totals["rows"]
+    text = f"All {numbers.count(rows['in'])} rows that came in, {_booked(ledger, 'in')}, are accounted for."
     if valued:
-        text += f" {money(amounts['used'] + amounts['merged'])} is modelled."
+        modelled = modelled_minor(ledger) / 10**ledger.minor_digits
+        text += f" {numbers.money(modelled, ledger.currency)} is modelled."
     left = [
-        f"{numbers.count(rows[state])} rows with {money(amounts[state])} are {state}"
+        f"{count(rows[state], 'row')} with {_booked(ledger, state)} {are(rows[state])} {state}"
         for state in ("excluded", "quarantined", "later")
         if rows[state]
     ]
@@ -153,6 +154,13 @@ def ties(ledger: "Ledger", *, valued: bool = True) -> str:
     if declared:
         return f"**Yes.** {text} The source agrees with the control totals of the study."
     return f"{text} The study gives no control total, so nothing outside the file was compared."
+
+
+def _booked(ledger: "Ledger", state: str) -> str:
+    """The money of a state in each currency that it was booked in: ``USD 1,200`` or ``EUR 900 and CHF 300``."""
+    sums = {code: one[state] for code, one in ledger.totals["amount"].items()}
+    some = [code for code in sums if sums[code] or len(sums) == 1] or [ledger.currency]
+    return listed(numbers.money(sums[code], code) for code in some)
 
 
 def drivers(sensitivity: "Sensitivity") -> str:
