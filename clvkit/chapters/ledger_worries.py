@@ -12,10 +12,9 @@ if TYPE_CHECKING:
 
 #: Groups of checks by the beginnings of their names; what fits none is about how rows were read.
 _GROUPS = {
-    "ties": ("ledger.rows_balance", "ledger.money_balances", "ledger.control"),
+    "ties": ("ledger.rows_balance", "ledger.money_balances", "ledger.control", "ledger.books"),
     "history": ("ledger.as_of", "history."),
 }
-MOST_UNMATCHED = 0.05  # of refunds, above which those without a sale are worth a word
 MOST_ESTIMATED = 0.5  # of net revenue, above which a ladder rests on estimates
 MOST_GUESTS = 0.05  # of the money that came in
 
@@ -48,7 +47,6 @@ def _facts(ledger: "Ledger", section: "LedgerSection") -> list[tuple[str, str]]:
         *_no_control(ledger),
         *_guests(ledger),
         *_unconverted(ledger),
-        *_unmatched(ledger),
         *_review(ledger),
         *_estimated(ledger),
     ]
@@ -81,19 +79,6 @@ def _unconverted(ledger: "Ledger") -> list[tuple[str, str]]:
     return [(
         f"**{count(rows, 'row')} could not be converted** to {ledger.currency}; {are(rows)} in no sum.",
         "Add the missing rates to the source of rates.")]  # fmt: skip
-
-
-def _unmatched(ledger: "Ledger") -> list[tuple[str, str]]:
-    found = ledger.frames.get("refunds")
-    if found is None or found.empty:
-        return []
-    lost, rows = int(found.loc[found["became"] == "refund_unmatched", "rows"].sum()), int(found["rows"].sum())
-    if lost / rows < MOST_UNMATCHED:
-        return []
-    return [(
-        f"**{numbers.percent(lost / rows)} of the refunds found no sale** ({numbers.count(lost)} of {numbers.count(rows)}): "
-        "value is too high by them.",
-        "Look at some of them in the source: their sales may lie before the first day of the extract.")]  # fmt: skip
 
 
 def _review(ledger: "Ledger") -> list[tuple[str, str]]:

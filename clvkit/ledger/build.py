@@ -34,6 +34,7 @@ from clvkit.ledger.settle import settled
 from clvkit.ledger.source import Place, Source, read_source
 from clvkit.ledger.states import duplicates, known, overlapping, purchases, rows_of, with_states
 from clvkit.ledger.tables import SideTable, rate_table, side_table, table_checks
+from clvkit.ledger.validation import validation_checks, validation_frames
 
 STEPS = ("lines", "copies", "overlaps", "named", "matches", "netted", "names", "who")
 IN_ORDER = 1_000_000  # rows: more are left in the order that the engine has them in, which costs nothing
@@ -134,8 +135,13 @@ def build_ledger(
     if section.costs is not None:
         joined = [replace(one, rows=_joinable(scratch, n, one)) for n, one in tables.items()]
         frames |= margin_ladder(lines, joined, section.costs, currency)
+    texts = {r.name: (r, scratch[f"{r.name}_texts"]) for r, _ in orders}
+    frames |= validation_frames(
+        lines, bought, texts, tables, [f.name for f in files], section, currency=currency, as_of=as_of
+    )
     checks = ledger_checks(facts, section, as_of=as_of, limit=min(r.limit for r, _ in orders))
     checks += table_checks(tables) + history_checks(frames, section, as_of)
+    checks += validation_checks(frames, tables, section, facts.rows_in)
     inputs = [fingerprint(f) | {"rows": n} for f, n in zip(files, counted, strict=True)]
     for name in (name for source in sources for name in source.scratch):
         local.drop_table(name, force=True)

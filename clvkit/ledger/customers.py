@@ -11,7 +11,7 @@ import pyarrow as pa
 from clvkit.ledger.crosswalk import Crosswalk, known_members, save_members
 from clvkit.ledger.engine import Scratch
 from clvkit.ledger.identity import assign, resolve
-from clvkit.ledger.lines import Reading
+from clvkit.ledger.lines import Reading, any_of
 from clvkit.ledger.section import LedgerSection
 from clvkit.ledger.source import Source
 from clvkit.ledger.tables import links
@@ -46,7 +46,10 @@ def with_customers(
         save_members(scratch.con, who, folder)
         shown = {}
     else:
+        patterns = tuple(one for named in section.excluded_customers.values() for one in named)
         said = [one for reading, _ in sources for one in links(texts[reading.name], reading)]
+        # A key that stands beside an account of nobody says nothing of the others who have it.
+        said = [one.filter(~any_of(one.account, patterns)) for one in said] if patterns else said
         found = resolve(
             accounts, _together(said), section.identity, Crosswalk.load(folder), as_of=as_of, base=base
         )

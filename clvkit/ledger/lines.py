@@ -216,7 +216,7 @@ def _policies(rows: ir.Table, reading: Reading) -> list[tuple[ir.BooleanColumn, 
         ("product", rows["product"], policy.not_sales),
     ):
         for name, patterns in named.items():
-            policies.append((_any_of(column, patterns), f"{kind}:{name}"))
+            policies.append((any_of(column, patterns), f"{kind}:{name}"))
     if policy.guests == "exclude" and reading.section.columns.customer:
         policies.append((rows.customer.isnull(), "guest"))
     if policy.negative_amounts == "exclude":
@@ -226,7 +226,7 @@ def _policies(rows: ir.Table, reading: Reading) -> list[tuple[ir.BooleanColumn, 
     return policies
 
 
-def _any_of(column: ir.StringColumn, patterns: tuple[str, ...]) -> ir.BooleanColumn:
+def any_of(column: ir.StringColumn, patterns: tuple[str, ...]) -> ir.BooleanColumn:
     """Whether a text is one of those named, in which * stands for any text."""
     exact = [one for one in patterns if "*" not in one]
     tests = [column.isin(exact)] if exact else []

@@ -33,6 +33,12 @@ class RefundsSection(Section):
     max_lag_days: int = Field(
         366, ge=0, description="Longest time from a sale to a refund matched by product alone, in days."
     )
+    max_unmatched_share: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="Largest share of refunds without a sale, in rows and in money, with which a run still passes.",
+    )
 
 
 class CurrencySection(Section):
@@ -68,6 +74,52 @@ class CurrencySection(Section):
                 "are needed with method forward", "write for example {USD: 0.05}", at="interest_rates"
             )
         return self
+
+
+class CatchAllSection(Section):
+    """When one account looks like many people: guests booked under 0, a till's house card."""
+
+    max_keys: int = Field(
+        10, ge=1, description="Values of one kind of key, such as e-mail addresses, that an account may have."
+    )
+    max_days_share: float = Field(
+        0.05,
+        gt=0,
+        le=1,
+        description="Share of the days with sales on which one customer may buy, if far more often than the next.",
+    )
+    times_the_next: float = Field(
+        2.5, gt=1, description="How many times the days of the next customer count as far more often."
+    )
+
+
+class BooksLine(Section):
+    """One comparison: accounts of the general ledger with rows of order sources."""
+
+    accounts: tuple[str, ...] = Field(min_length=1, description="Accounts of the general ledger, added up.")
+    sources: tuple[str, ...] = Field(min_length=1, description="Sources whose rows the accounts hold.")
+    rows: Literal["sales", "refunds", "both"] = Field(
+        "both", description="Whether the accounts hold sales, refunds (below zero), or sales less refunds."
+    )
+
+
+class BooksSection(Section):
+    """What the general ledger is compared with, month by month; a source that holds totals gives it."""
+
+    compare: dict[str, BooksLine] = Field(
+        {},
+        description="Comparisons by name: {shop: {accounts: [revenue_shop], sources: [shop], rows: sales}}.",
+    )
+    tolerance: float = Field(
+        0.01,
+        ge=0,
+        description="Difference of a month, as a share of what is booked in it, up to which the two agree.",
+    )
+    max_difference: float = Field(
+        0.05,
+        ge=0,
+        description="Difference over all months, as a share of what is booked, with which a run still passes.",
+    )
 
 
 class IdentitySection(Section):

@@ -12,6 +12,8 @@ from clvkit.ledger.anomalies import AnomaliesSection
 from clvkit.ledger.completeness import CompletenessSection
 from clvkit.ledger.inclusion import InclusionSection
 from clvkit.ledger.policies import (
+    BooksSection,
+    CatchAllSection,
     CostsSection,
     CurrencySection,
     IdentitySection,
@@ -361,7 +363,12 @@ class LedgerSection(SourceSection):
     identity: IdentitySection = Field(
         IdentitySection(), description="How accounts that are one person are found."
     )
-
+    catch_all: CatchAllSection = Field(
+        CatchAllSection(), description="When one account is put up for review as an account of many people."
+    )
+    books: BooksSection = Field(
+        BooksSection(), description="Which accounts of the general ledger the rows are held against."
+    )
     anomalies: AnomaliesSection = Field(
         AnomaliesSection(), description="When a day of the history is put up for review."
     )

@@ -39,6 +39,20 @@ def swapped_day_month(exports: Exports, rng) -> Hit:
     return _found(hit, "swapped_day_month")
 
 
+@defect("in a year of the till, one row in five with a day up to the twelfth has day and month exchanged")
+def exchanged_early_days(exports: Exports, rng) -> Hit:
+    """What a spreadsheet does that reads dates its own way: other days are left as they are."""
+    path, hit = f"till/{exports.plan.start.year + 1}.csv", Hit()
+    sheet = exports.sheets.get(path, Sheet([]))
+    at = sheet.at("Datum") if sheet.header else 0
+    for row in sheet.rows:
+        day, month, rest = row[at][:2], row[at][3:5], row[at][5:]
+        if int(day) <= 12 and day != month and rng.random() < 0.2:
+            row[at] = f"{month}/{day}{rest}"
+            hit.add(path, f"{row[sheet.at('Beleg')]}/{row[sheet.at('Pos')]}")
+    return _found(hit, "exchanged_early_days")
+
+
 @defect("ten days without shop orders; their refunds are missing too, and the general ledger has both")
 def outage(exports: Exports, rng) -> Hit:
     """An interface that stood still."""

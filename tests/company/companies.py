@@ -2,7 +2,6 @@
 
 import csv
 import json
-from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +25,49 @@ HABITS = {
     "legacy": ("utf-8", ",", "minor"),
 }  # encoding, delimiter, decimal or unit
 COUNTED = "counted"  # used or merged
+# Rows that somebody wrote wrongly, and what happened to whole files and weeks: apart, so that neither hides the other.
+ROW_DEFECTS = (
+    "missing_customer", "missing_date", "bad_date", "future_date", "ancient_date", "bad_amount_text",
+    "missing_amount", "huge_amount", "unknown_currency", "negative_quantity_sale", "duplicate_line_id", "orphan_refund",
+    "refund_exceeds_order", "test_accounts", "staff_orders", "formula_injection_name",
+)  # fmt: skip
+FILE_DEFECTS = (
+    "unit_slip", "outage", "tax_included_mixup", "late_rows", "giant_cancelled_pair", "overlap_extract", "double_load",
+    "restated_month", "wrong_delimiter_line", "truncated_file",
+)  # fmt: skip
+#: What tells of each planted defect: the reason of its rows, or the check that finds it.
+CAUGHT_BY = {
+    "missing_customer": "guest",
+    "missing_date": "date_missing",
+    "bad_date": "date_unreadable",
+    "future_date": "date_after_extract",
+    "ancient_date": "date_before_earliest",
+    "bad_amount_text": "amount_unreadable",
+    "missing_amount": "amount_missing",
+    "huge_amount": "amount_out_of_range",
+    "unknown_currency": "currency_unknown",
+    "negative_quantity_sale": "quantity_sign",
+    "orphan_refund": "refund_unmatched",
+    "test_accounts": "customer:test",
+    "staff_orders": "customer:staff",
+    "wrong_delimiter_line": "row_unparseable",
+    "truncated_file": "row_unparseable",
+    "duplicate_line_id": "ledger.overlaps",
+    "overlap_extract": "ledger.overlaps",
+    "double_load": "ledger.overlaps",
+    "restated_month": "ledger.overlaps",
+    "refund_exceeds_order": "ledger.over_refunded",
+    "guest_as_one": "ledger.catch_all",
+    "swapped_day_month": "ledger.exchanged_days",
+    "exchanged_early_days": "ledger.exchanged_days",
+    "tax_included_mixup": "ledger.books",
+    "missing_rate": "ledger.rates_age",  # or it stops the run
+    "unit_slip": "history.anomalies",
+    "outage": "history.anomalies",
+    "late_rows": "history.complete",
+}
+#: Defects that no check tells of: they stop the reading, link nobody, net to nothing, or stand in no column that is read.
+HARMLESS = {"wrong_encoding_file", "shared_address", "giant_cancelled_pair", "formula_injection_name"}
 
 
 def section(only: tuple[str, ...] = (), drop: dict | None = None, **changes) -> LedgerSection:
@@ -107,23 +149,6 @@ def studied(
     """A company that lies in ``folder``."""
     truth = json.loads((folder / "truth" / "truth.json").read_text(encoding="utf-8"))
     return Studied(folder, ledger, truth, hits or {}, crosswalk)
-
-
-def books_difference(company: Studied) -> Counter:
-    """The ledger less the books by account, month and currency, where they differ; in minor units.
-
-    Sales and refunds by the day they were booked on.
-    """
-    rows, gap = company.rows, Counter()
-    rows = rows[~rows["outcome"].isin(("overlap", "superseded"))]
-    for one in rows[rows["amount_minor"].notna() & rows["booked_day"].notna()].itertuples():
-        kind, place = "revenue" if one.amount_minor > 0 else "refunds", one.source.split("_")[0]
-        place = "shop" if place == "shop" else "till"
-        gap[f"{kind}_{place}", f"{one.booked_day:%Y-%m}", one.currency] += int(one.amount_minor)
-    for one in company.records("erp/general_ledger.csv"):
-        if one["account"].endswith(("_shop", "_till")):
-            gap[one["account"], one["month"], one["currency"]] -= int(one["amount"].replace(".", ""))
-    return Counter({key: minor for key, minor in gap.items() if minor})
 
 
 def written(folder: Path, defects: tuple[str, ...] = (), **arguments) -> dict[str, Hit]:

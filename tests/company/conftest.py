@@ -1,20 +1,9 @@
 """The committed sample and two twins of it with defects planted, each read once by the ledger of params/acme.yml."""
 
 import pytest
-from companies import SAMPLE, STUDY, Studied, ledger_of, studied, written
+from companies import FILE_DEFECTS, ROW_DEFECTS, SAMPLE, STUDY, Studied, ledger_of, studied, written
 
 from clvkit.ledger import build_ledger
-
-# Rows that somebody wrote wrongly, and what happened to whole files and weeks: apart, so that neither hides the other.
-ROW_DEFECTS = (
-    "missing_customer", "missing_date", "bad_date", "future_date", "ancient_date", "bad_amount_text",
-    "missing_amount", "huge_amount", "unknown_currency", "negative_quantity_sale", "duplicate_line_id", "orphan_refund",
-    "refund_exceeds_order", "test_accounts", "staff_orders", "formula_injection_name",
-)  # fmt: skip
-FILE_DEFECTS = (
-    "unit_slip", "outage", "tax_included_mixup", "late_rows", "giant_cancelled_pair", "overlap_extract", "double_load",
-    "restated_month", "wrong_delimiter_line", "truncated_file",
-)  # fmt: skip
 
 
 @pytest.fixture(scope="session")

@@ -41,11 +41,16 @@ def test_a_month_without_a_rate_stops_or_is_labelled_by_its_age(tmp_path):
     # The month has 31 days at most; the last rate before it is of a Friday, and the next one of a Monday.
     assert 25 <= frame.loc[currency, "oldest_days"] <= 36 and frame.loc[currency, "stale"] > 5
     assert (frame.drop(currency)["stale"] == 0).all() and (frame.drop(currency)["oldest_days"] <= 5).all()
+    company = studied(tmp_path, ledger)
+    assert company.findings().keys() == {"ledger.rates_age"}
+    label = company.check("ledger.rates_age")
+    assert f"rows in {currency}, at rates up to {label.value} days old" in label.message
+    assert label.value == frame.loc[currency, "oldest_days"] and label.threshold == 5
 
 
 @pytest.mark.slow
 def test_dates_written_month_first_are_quarantined_where_no_month_has_the_number(tmp_path):
-    """The others read as another day: only the proposal of a study, which looks at whole files, asks about them."""
+    """The others are read as another day; how many these are is estimated, and stops the run."""
     hit = written(tmp_path, ("swapped_day_month",))["swapped_day_month"]
     company = studied(tmp_path, ledger_of(tmp_path, section(only=("till",), identity={})))
     held = company.rows[company.rows["outcome"] == "date_unreadable"]
@@ -53,6 +58,27 @@ def test_dates_written_month_first_are_quarantined_where_no_month_has_the_number
     assert len(held) == sum(int(text[3:5]) > 12 for text in cells) > 100
     assert set(held["file"]) == hit.files and set(held["key"]) <= set(hit.where)
     assert company.check("ledger.quarantine").status == "fail"
+    assert company.check("ledger.exchanged_days").stops
+    (found,) = company.ledger.frames["exchanged_days"].itertuples()
+    silent = len(set(hit.where)) - len(held)
+    assert (found.how, found.rows) == ("unreadable", len(held)) and abs(found.others - silent) <= 0.1 * silent
+
+
+@pytest.mark.slow
+def test_early_days_that_are_exchanged_here_and_there_are_counted(tmp_path):
+    """Each of them is a day that there is: only the order of the file tells."""
+    hit = written(tmp_path, ("exchanged_early_days",))["exchanged_early_days"]
+    company = studied(tmp_path, ledger_of(tmp_path, section(only=("till",), identity={}, completeness={})))
+    (found,) = company.ledger.frames["exchanged_days"].itertuples()
+    assert (found.how, found.rows, {found.file.split("/")[-1]}) == (
+        "order",
+        hit.rows,
+        {one.split("/")[1] for one in hit.files},
+    )
+    first = company.rows[(company.rows["row"] == found.row) & company.rows["file"].isin(hit.files)].iloc[0]
+    assert first["key"] in hit.where and hit.rows > 30
+    # A return of a sale that is now a later day's has lost it.
+    assert company.findings().keys() - {"ledger.refunds_unmatched"} == {"ledger.exchanged_days"}
 
 
 @pytest.mark.slow
@@ -133,9 +159,15 @@ def _ints(column) -> Counter:
 
 @pytest.mark.slow
 def test_guests_under_one_account_are_one_customer_until_the_study_leaves_it_out(tmp_path):
-    """Account 0 is nobody; a study names it among the excluded customers."""
+    """Account 0 is nobody; a check says so by its addresses, or without them by its days, and a study names it."""
     hit = written(tmp_path, ("guest_as_one",))["guest_as_one"]
+    for more in ({}, {"keys": {}}):
+        company = studied(tmp_path, ledger_of(tmp_path, section(only=SHOP, drop={"shop": more}, identity={})))
+        found = company.check("ledger.catch_all")
+        assert found.status == "review" and found.value == 1 and "The account '0' of shop" in found.message
+        assert "{guests: ['0']}" in found.recommendation
     rule = {"excluded_customers": {"guests": ["0"]}, "identity": {}}
     company = studied(tmp_path, ledger_of(tmp_path, section(only=SHOP, drop={"shop": {"keys": {}}}, **rule)))
+    assert company.findings() == {}
     out = company.rows[company.rows["outcome"] == "customer:guests"]
     assert len(out) == hit.rows > 100 and set(out["key"]) == set(hit.where)

@@ -31,7 +31,9 @@ QUICK, ALL = 60, 600
 SECONDS = 20  # a case that takes longer hangs
 LONGEST = 2000  # characters of a message
 STATES = ("used", "merged", "later", "excluded", "quarantined")
-MAY_FAIL = re.compile(r"ledger[.](quarantine|control_(total|rows)([.].+)?)")  # a source may be as bad as that
+MAY_FAIL = re.compile(
+    r"ledger[.](quarantine|refunds_unmatched|exchanged_days|control_(total|rows)([.].+)?)"
+)  # a source may be as bad as that
 
 
 class _TookTooLongError(BaseException):

@@ -118,7 +118,8 @@ def test_refunds_of_another_source_net_against_their_orders(many):
         "shop.csv": "a,2024-01-05,10,o1,1,EUR\na,2024-02-05,8,o2,1,EUR\n,2024-02-06,9,o3,1,EUR\n",
         "back.csv": "x,2024-01-20,4,o1,r1,EUR\nx,2024-02-20,8,o2,r2,EUR\nx,2024-02-21,1,o3,r3,EUR\nx,2024-02-22,1,o9,r4,EUR\n",
     }
-    ledger = many(files, {"shop": {}, "back": REFUNDS}, negative_amounts="net", guests="exclude")
+    policies = {"negative_amounts": "net", "guests": "exclude", "refunds": {"max_unmatched_share": 0.25}}
+    ledger = many(files, {"shop": {}, "back": REFUNDS}, **policies)
     assert bought(ledger) == [("shop:a", "2024-01-05", 600, 2)]
     assert reasons(ledger) == {
         ("used", ""): 1,
