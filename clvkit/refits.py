@@ -17,7 +17,7 @@ import pandas as pd
 from clvkit.averaging import totals
 from clvkit.customers import CELL_KEYS, cells, customer_summary, spend_cells
 from clvkit.errors import FitError, StudyError
-from clvkit.ledger.section import LedgerSection
+from clvkit.ledger.section import TABLES, LedgerSection
 from clvkit.privacy_cost import PrivacyCost, compare_reduced
 from clvkit.value import Future, Terms
 
@@ -101,7 +101,7 @@ def privacy_cost(bench: "Workbench") -> PrivacyCost:
 
 
 def without_columns(section: LedgerSection, columns: Collection[str]) -> LedgerSection:
-    """The section of a study that names none of these columns any more.
+    """The section of a study that names none of these columns any more; tables beside the orders that need one are gone.
 
     Raises
     ------
@@ -127,10 +127,18 @@ def without_columns(section: LedgerSection, columns: Collection[str]) -> LedgerS
             roles[role] = None
         for part in ("keys", "fields", "accounts"):
             one[part] = {key: column for key, column in one[part].items() if column.casefold() not in gone}
+    for name in [name for name, one in said["sources"].items() if not _whole(one)]:
+        del sources[name]
     kinds = {kind for one in sources.values() for kind in one["keys"]}
     kinds |= {"record"} if any(one["accounts"] for one in sources.values()) else set()
     said["identity"]["keys"] = tuple(kind for kind in section.identity.keys if kind in kinds)
     return LedgerSection.model_validate(said)
+
+
+def _whole(source: dict) -> bool:
+    """Whether a source still has what a table beside the orders cannot be read without."""
+    needed, _ = TABLES.get(source["holds"], ({}, {}))
+    return set(needed) <= set(source["fields"])
 
 
 def _other_ledger(

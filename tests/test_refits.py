@@ -4,7 +4,7 @@ import csv
 
 import pytest
 import yaml
-from small_company import write_small_study
+from small_company import ROOT, write_small_study
 
 import clvkit
 from clvkit.chapters import ledger_merging, privacy_words
@@ -12,6 +12,7 @@ from clvkit.errors import StudyError
 from clvkit.ledger.section import LedgerSection
 from clvkit.privacy_cost import PrivacyCost
 from clvkit.refits import MergingEffect, PointValue, without_columns
+from clvkit.study import load_study
 
 
 @pytest.fixture(scope="module")
@@ -131,3 +132,17 @@ def test_what_everything_rests_on_cannot_go():
                             identity={"keys": ["record", "email"]})  # fmt: skip
     assert without_columns(several, ["mail"]).identity.keys == ("record",)
     assert without_columns(several, ["id"]).identity.keys == ("email",)
+
+
+def test_every_column_of_a_study_of_many_sources_can_be_left_out_or_is_refused():
+    section = load_study(ROOT / "params" / "acme.yml").ledger
+    assert "tickets" not in without_columns(section, ["email"]).sources  # whose customers are known by it
+    names = {column for one in section.sources.values() for column in one.wanted().values()}
+    assert len(names) > 30
+    for name in sorted(names):
+        try:
+            left = without_columns(section, [name])
+        except StudyError as error:
+            assert "nothing can be valued without" in str(error)
+        else:
+            assert name not in {column for one in left.sources.values() for column in one.wanted().values()}

@@ -60,7 +60,7 @@ def split_table(split: pd.DataFrame, currency: str, minor_digits: int) -> Table:
     frame = pd.concat([frame.astype({"customers": object}), pd.DataFrame([total])], ignore_index=True)
     left = int(nobody["amount_minor"].sum())
     accounts = count(int(split["accounts"].sum()), "account")
-    title = f"{accounts} of several customers brought {amount(whole, currency)}" + (
+    title = f"{accounts} listed as shared brought {amount(whole, currency)}" + (
         f"; {amount(left, currency)} of it is nobody's" if left else ", and all of it is split"
     )
     money = numbers.money_header(currency)
@@ -92,7 +92,7 @@ def rules_table(rules: pd.DataFrame, declared: str, currency: str, minor_digits:
     most, whole = int(rules["moved_minor"].max()), int(rules["total_minor"].iloc[0])
     money = numbers.money_header(currency)
     title = (
-        f"Another rule would make up to {numbers.percent(most / whole)} of it somebody else's, and change no total"
+        f"Another rule would change whose {numbers.percent(most / whole)} of it is, at most, and would change no total"
         if most and whole > 0
         else "No other rule would change whose it is"
     )

@@ -39,7 +39,9 @@ def _refunds_to_come(lines: ir.Table, as_of: date) -> dict[str, pd.DataFrame]:
 
 def _merged(lines: ir.Table, as_of: date) -> pd.DataFrame:
     """``counted_as, customers, purchases, once``: with every account by itself, and with accounts joined."""
-    counts = lines.filter(lines.reason.isnull() & lines.customer.notnull() & (lines.day <= ibis.date(as_of)))
+    # A refund is on the day of its sale, and may be of a source of its own, which would look like another account.
+    counts = lines.filter(lines.reason.isnull() & lines.customer.notnull() & (lines.amount_minor >= 0))
+    counts = counts.filter(counts.day <= ibis.date(as_of))
     counts = counts.filter(known(counts, as_of))
     found = []
     for name, who in (("accounts", ["source", "account"]), ("customers", ["customer"])):

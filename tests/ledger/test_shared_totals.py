@@ -71,10 +71,10 @@ def test_accounts_without_a_rule_stay_nobody_s(world):
     found = world()
     assert rows(found.split)["no rule"] == {"accounts": 2, "customers": 4, "amount_minor": 18_001}
     table = split_table(found.split, "USD", 2)
-    assert table.title == "3 accounts of several customers brought USD 192.01; USD 180.01 of it is nobody's"
+    assert table.title == "3 accounts listed as shared brought USD 192.01; USD 180.01 of it is nobody's"
     assert table.frame["amount"].iloc[:-1].sum() == pytest.approx(table.frame["amount"].iloc[-1])
     rules = rules_table(found.rules, "none", "USD", 2)
-    assert rules.frame["rule"].iloc[-1] == "Not at all (declared)" and "change no total" in rules.title
+    assert rules.frame["rule"].iloc[-1] == "Not at all (declared)" and "would change no total" in rules.title
 
 
 def test_rules_that_the_list_does_not_allow(world, tmp_path):
