@@ -123,6 +123,22 @@ def test_cells_are_those_of_the_others(world):
     assert table(world, "scores")["n"].sum() == 11 and "clv" in table(world, "scores").columns
 
 
+def test_customers_valued_as_their_segment_are_found_anew(world):
+    """Which of those who are alike a table of them holds, nobody can tell: it goes, unless it is empty."""
+    label = json.loads((world.store.folder(world.keys["score_cells"]) / "artifact.json").read_text())[
+        "ingredients"
+    ]
+    kept = {}
+    for name, rows in (("some", 2), ("none", 0)):
+        frame = table(world, "score_cells").head(rows).assign(averaged_by="min_history_days")
+        kept[name], _ = world.store.artifact(
+            "averaged", label | {"arguments": name}, make=lambda frame=frame: frame,
+            save=lambda made, folder: made.to_parquet(folder / "table.parquet", index=False), load=lambda folder: None,
+        )  # fmt: skip
+    erased(world)
+    assert not world.store.folder(kept["some"]).exists() and world.store.complete(kept["none"])
+
+
 def test_artifacts_stay_complete_under_their_keys(world):
     erased(world)
     for kind, key in world.keys.items():
