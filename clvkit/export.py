@@ -71,13 +71,14 @@ def export_scores(run: runs.Run, target: str, purpose: str, *, study_file: Path 
 
     Raises
     ------
-    RunError : the run is not complete, has no value, or an artifact of it is gone.
+    RunError : the run is not complete, has no value, an artifact of it is gone, or an erasure is not finished.
     StudyError, DataError : the purpose is not one of the study's, or the target cannot be written to.
     """
     _require_complete(run)
     study = study_from_resolved(run.manifest["resolved"], source=f"the study of run {run.run_id}")
     _require_purpose(study, purpose)
     folder = run.folder.resolve().parent.parent
+    _require_erased(folder)
     write = _to_table(study, target, study_file) if target.startswith(TABLE) else _to_file(run, Path(target))
     tally, source = _scores(run, study, folder)
     database = write(tally, source)
@@ -144,6 +145,17 @@ def _require_complete(run: runs.Run) -> None:
         raise RunError(
             f"the run {run.run_id} gives no value: its data did not carry one, and there are no scores",
             fix="the report of the run says what was missing",
+        )
+
+
+def _require_erased(folder: Path) -> None:
+    from clvkit.erasure.carry_out import interrupted
+
+    if interrupted(folder):
+        raise RunError(
+            "an erasure of this study was begun and is not finished, and its person may still be among the scores",
+            place=folder.name,
+            fix="finish it first: clv erase again, or clv run, goes on from where it stopped",
         )
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 from datetime import date
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from small_company import write_small_study
 from clvkit import cli
 from clvkit.averaging import OWN, SEGMENT
 from clvkit.erasure import erase
+from clvkit.erasure.suppression import FOLDER
 from clvkit.errors import ClvError, RunError
 from clvkit.export import export_scores
 from clvkit.export_log import read_exports, recipients
@@ -167,6 +169,16 @@ def test_a_run_without_scores_says_what_to_do(world, said, words, tmp_path):
         export_scores(run, str(tmp_path / "scores.csv"), "mailing")
     assert words in str(caught.value) and "next:" in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_not_while_an_erasure_is_unfinished(world, tmp_path):
+    journal = world[0].folder.parent.parent / ".erasure" / "journal"
+    assert FOLDER == journal.parent.name
+    journal.mkdir(parents=True)
+    (journal / "request.json").write_text('{"customer": "x"}')
+    with pytest.raises(RunError, match="begun and is not finished"):
+        export_scores(world[0], str(tmp_path / "scores.csv"), "mailing")
+    shutil.rmtree(journal.parent)
 
 
 def test_into_a_table_of_the_study_s_own_database(tmp_path, capsys):

@@ -71,7 +71,7 @@ def erase(
         "person": None,
     }
     with _alone(folder):
-        before = _interrupted(folder)
+        before = interrupted(folder)
         finished = _finish(study, folder)
         if finished and before == customer:
             return finished
@@ -98,7 +98,7 @@ def finish_interrupted(study: "Study", *, reports: Path | None = None) -> Certif
 def _finish(study: "Study", folder: Path) -> Certificate | None:
     if not _journal(folder).is_dir():
         return None
-    if _interrupted(folder) is None:  # it stopped before it began, or after it was done
+    if interrupted(folder) is None:  # it stopped before it began, or after it was done
         shutil.rmtree(_journal(folder))
         return None
     return _carry_out(study, folder)
@@ -146,7 +146,7 @@ def _journal(folder: Path) -> Path:
     return folder / FOLDER / JOURNAL
 
 
-def _interrupted(folder: Path) -> str | None:
+def interrupted(folder: Path) -> str | None:
     """The customer of an erasure that was begun and not finished."""
     path = _journal(folder) / REQUEST
     return read_json(path)["customer"] if path.is_file() else None
