@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import ibis
 
 from clvkit.errors import DataError
+from clvkit.ledger.engine import md5
 from clvkit.runs import read_json, write_json
 from clvkit.store import canonical_json, sha256_text
 
@@ -29,11 +30,6 @@ PLACE = ("ordinal", "file", "file_no", "row", "state", "reason", "quarantined")
 _HEX = "0123456789abcdef"
 _LANE = 15  # hexadecimal digits in one lane: 60 bits, so that a 64-bit integer holds them
 _EXACT = 10**12  # numbers with a fraction count to six places below this, as they are written above it
-
-
-@ibis.udf.scalar.builtin
-def md5(text: str) -> str:
-    """MD5 of a text in hexadecimal: DuckDB, PostgreSQL and Spark have it under this name and agree on it."""
 
 
 def content_columns(lines: "ir.Table") -> list[str]:

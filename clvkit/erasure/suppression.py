@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import ibis
 
+from clvkit.ledger.engine import md5
 from clvkit.runs import read_json
 from clvkit.store import canonical_json, sha256_text
-from clvkit.versions import md5
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir

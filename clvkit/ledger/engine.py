@@ -133,6 +133,11 @@ class Scratch:
 
 
 @ibis.udf.scalar.builtin
+def md5(text: str) -> str:
+    """MD5 of a text in hexadecimal: DuckDB, PostgreSQL and Spark have it under this name and agree on it."""
+
+
+@ibis.udf.scalar.builtin
 def regexp_extract_all(text: str, pattern: str, group: int) -> list[str]:
     """Every match's group, from left to right."""
 
@@ -176,7 +181,7 @@ def fingerprint(text: ir.StringColumn) -> ir.Value:
     MD5, which all engines have. Somebody who means to can write two texts that share it, and gains two rows that
     count as copies of each other.
     """
-    digest = text.hexdigest("md5")
+    digest = md5(text)
     return digest if engine_of(text) == "pyspark" else digest.cast("uuid")
 
 
