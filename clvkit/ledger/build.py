@@ -19,7 +19,7 @@ from clvkit.ledger.currencies import is_currency, minor_digits
 from clvkit.ledger.customers import with_customers
 from clvkit.ledger.database_source import SourceTable, database_of, open_table, read_table
 from clvkit.ledger.databases import Database, refusing
-from clvkit.ledger.engine import Scratch, connect, enough_room, last_text
+from clvkit.ledger.engine import Scratch, connect, enough_room, first_text, last_text
 from clvkit.ledger.exchange import in_currency
 from clvkit.ledger.facts import Facts
 from clvkit.ledger.files import SourceFile, fingerprint, source_files
@@ -251,11 +251,15 @@ def _netted(scratch: Scratch, lines: ir.Table, section: LedgerSection, as_of: da
     shared = lines.rename(own="source").mutate(source=lines.space)
     matches = scratch.table("matches", match_refunds(shared, section.refunds, as_of))
     netted = net_lines(shared, matches, section.refunds, as_of)
-    guests = netted.filter(netted.account.isnull() & (netted.reason == "guest") & netted.order_id.notnull())
-    guests = guests.select("source", "order_id").distinct().mutate(of_guest=ibis.literal(True))
-    netted = netted.left_join(guests, ["source", "order_id"]).drop("source_right", "order_id_right")
-    lost = (netted.reason == "refund_unmatched") & netted.of_guest.fill_null(False)
-    netted = netted.mutate(reason=ibis.ifelse(lost, "guest", netted.reason)).drop("of_guest")
+    # A refund of an order that a policy leaves out with its customer is left out with it.
+    out = (netted.account.isnull() & (netted.reason == "guest")) | netted.reason.startswith("customer:")
+    orders = netted.filter(out.fill_null(False) & netted.order_id.notnull())
+    orders = orders.group_by("source", "order_id").agg(of_order=first_text(orders.reason))
+    netted = netted.left_join(orders, ["source", "order_id"]).drop("source_right", "order_id_right")
+    lost = (netted.reason == "refund_unmatched").fill_null(False) & netted.of_order.notnull()
+    netted = netted.mutate(
+        reason=ibis.ifelse(lost, netted.of_order, netted.reason), quarantined=netted.quarantined & ~lost
+    ).drop("of_order")
     return netted.drop("source").rename(source="own")
 
 

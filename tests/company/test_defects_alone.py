@@ -170,4 +170,8 @@ def test_guests_under_one_account_are_one_customer_until_the_study_leaves_it_out
     company = studied(tmp_path, ledger_of(tmp_path, section(only=SHOP, drop={"shop": {"keys": {}}}, **rule)))
     assert company.findings() == {}
     out = company.rows[company.rows["outcome"] == "customer:guests"]
-    assert len(out) == hit.rows > 100 and set(out["key"]) == set(hit.where)
+    sold = out[out["source"] == "shop"]
+    assert len(sold) == hit.rows > 100 and set(sold["key"]) == set(hit.where)
+    assert set(out["order"]) == set(sold["order"]), (
+        "refunds of such orders are left out with them, and no others"
+    )

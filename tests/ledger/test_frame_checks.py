@@ -38,6 +38,19 @@ def test_a_study_may_allow_more(ledger_of):
     assert check(ledger_of(SALES + refunds(3), HEADER, **more), "ledger.refunds_unmatched").status == "review"
 
 
+@pytest.mark.parametrize("unmatched", ["exclude", "quarantine"])
+def test_a_refund_of_an_order_that_is_left_out_is_left_out_with_it(ledger_of, unmatched):
+    """The refund was booked by the desk, for an order of an account that the study excludes."""
+    rows = SALES + "T1,2024-01-20,50,o99\n" + "desk,2024-02-01,-50,o99\n"
+    refunds = {"refunds": {"match": ["order"], "unmatched": unmatched}}
+    ledger = ledger_of(
+        rows + "c1,2024-02-01,-5,o1\n", HEADER, excluded_customers={"test": ["T1"]}, **NETTED | refunds
+    )
+    assert check(ledger, "ledger.refunds_unmatched").status == "pass"
+    left = ledger.reasons[ledger.reasons["state"] == "excluded"].groupby("reason")["rows"].sum().to_dict()
+    assert left == {"customer:test": 2}
+
+
 def test_without_netting_nothing_is_said(ledger_of):
     ids = {one.id for one in ledger_of(SALES + refunds(3), HEADER, columns={"order": "order"}).checks}
     assert "ledger.refunds_unmatched" not in ids and "ledger.rates_age" not in ids
