@@ -133,7 +133,9 @@ def test_what_is_imported_is_declared(folder, declared):
 
     A package that is not installed, as Spark need not be, goes by the name of its module.
     """
-    own = {"clvkit", "tests", "conftest", "benchmarks"} | {path.stem for path in (ROOT / folder).rglob("*.py")}
+    own = {"clvkit", "tests", "conftest", "benchmarks"} | {
+        path.stem for path in (ROOT / folder).rglob("*.py")
+    }
     providers = importlib.metadata.packages_distributions()
     undeclared = {
         module: str(path.relative_to(ROOT))
