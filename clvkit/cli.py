@@ -130,8 +130,16 @@ def check(
 @app.command()
 def new(
     data: Annotated[
-        str, typer.Argument(metavar="DATA", help="A CSV or Parquet file, a folder of them, or a pattern.")
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help="A CSV or Parquet file, a folder of them, a pattern, or a database: duckdb:FILE, sqlite:FILE, "
+            "env:NAME (a variable with the address of a PostgreSQL server) or spark.",
+        ),
     ],
+    relation: Annotated[
+        str | None, typer.Option("--relation", metavar="TABLE", help="The table or view of a database.")
+    ] = None,
     to: Annotated[
         Path | None, typer.Option("--to", metavar="FILE", help="Write the study here; printed if not given.")
     ] = None,
@@ -142,7 +150,7 @@ def new(
     """
     from clvkit.propose import write_proposal
 
-    typer.echo(write_proposal(data, to))
+    typer.echo(write_proposal(data, to, relation))
 
 
 @app.command()

@@ -17,9 +17,10 @@ import ibis.expr.types as ir
 from clvkit.errors import DataError, StudyError
 from clvkit.ledger.detect import ask, days_of
 from clvkit.ledger.section import LedgerColumns, LedgerSection
-from clvkit.propose_look import Column, Source, look_at_files, look_at_table
+from clvkit.propose_look import Column, Source, look_at_database, look_at_files, look_at_table
 from clvkit.propose_roles import find_roles
 
+_DATABASE = re.compile(r"(duckdb|sqlite|env):|spark$|\w+://")  # as against a file
 _SIGNS = {"€": "EUR", "£": "GBP", "₹": "INR", "$": "USD", "¥": "JPY"}
 _SHARED_SIGNS = {"$": "the US, Canadian, Australian and other dollars", "¥": "the yen and the yuan"}
 _TEXTS = {
@@ -49,7 +50,7 @@ class Proposal:
     columns: dict[str, str]
 
 
-def write_proposal(data: "Path | str | ir.Table", to: Path | None = None) -> str:
+def write_proposal(data: "Path | str | ir.Table", to: Path | None = None, relation: str | None = None) -> str:
     """Propose a study, save it where ``to`` says, and return what to print: the study, or what to look at.
 
     Raises
@@ -58,11 +59,11 @@ def write_proposal(data: "Path | str | ir.Table", to: Path | None = None) -> str
     DataError : the data cannot be read, or have no columns for a study.
     """
     if to is None:
-        return propose_study(data).yaml
+        return propose_study(data, relation=relation).yaml
     to = Path(to)
     if to.exists():
         raise _exists(to)
-    proposal = propose_study(data, base=to.parent)
+    proposal = propose_study(data, base=to.parent, relation=relation)
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         with open(to, "x", encoding="utf-8") as file:
@@ -89,15 +90,20 @@ def _exists(to: Path) -> StudyError:
 
 
 def propose_study(
-    data: "Path | str | ir.Table", name: str | None = None, base: Path | None = None
+    data: "Path | str | ir.Table",
+    name: str | None = None,
+    base: Path | None = None,
+    relation: str | None = None,
 ) -> Proposal:
     """Propose a study for data never seen before.
 
     Parameters
     ----------
-    data : a CSV or Parquet file, a folder or pattern of them, or an Ibis table.
+    data : a CSV or Parquet file, a folder or pattern of them, a database as a study names it (``sqlite:FILE``,
+        ``duckdb:FILE``, ``env:NAME``, ``spark``), or an Ibis table.
     name : of the study; made from the data's by default.
     base : folder the study will lie in, from which its path counts; the current folder by default.
+    relation : the table or view of a database.
 
     Raises
     ------
@@ -105,7 +111,12 @@ def propose_study(
         was found in each.
     """
     base = Path(base or ".")
-    source = look_at_table(data, base) if isinstance(data, ir.Table) else look_at_files(Path(data), base)
+    if isinstance(data, ir.Table):
+        source = look_at_table(data, base)
+    elif relation is not None or (_DATABASE.match(str(data)) and not Path(data).exists()):
+        source = look_at_database(str(data), relation, base)
+    else:
+        source = look_at_files(Path(data), base)
     if not source.columns or not source.columns[0].values:
         raise DataError(f"{source.name} has no rows", place=source.name, fix="check that the export finished")
     roles = find_roles(source)
@@ -261,6 +272,8 @@ def _written(source: Source, roles: dict[str, Column], name: str | None) -> Prop
     text.line("as_of", last, "purchases up to the end of this day are known, later ones are held out")
     text.section("ledger", "where the purchases lie and how their rows are read")
     notes = {
+        "database": "a file counts from this one's folder",
+        "relation": "the table or view",
         "path": "file, folder or pattern (sales/*.csv), relative to this file",
         "encoding": "of CSV files",
         "delimiter": "between the fields of a CSV row",

@@ -16,10 +16,12 @@ import pyarrow as pa
 from clvkit.errors import DataError
 from clvkit.ledger import detect
 from clvkit.ledger.columns import names_in_order
+from clvkit.ledger.databases import database_kind, open_database
 from clvkit.ledger.detect import Dates, Numbers, date_formats, decimal_sign
 from clvkit.ledger.detect_values import MISSING
 from clvkit.ledger.engine import connect
 from clvkit.ledger.files import ENDINGS, SourceFile, source_files
+from clvkit.ledger.relations import open_relation
 from clvkit.ledger.section import LedgerSection
 
 FILES_LOOKED_AT = 3
@@ -121,7 +123,9 @@ def look_at_files(data: Path, base: Path) -> Source:
     form = "auto"
     if data.is_file() and not known:
         with open(data, "rb") as file:
-            form = "parquet" if file.read(4) == b"PAR1" else "csv"
+            head = file.read(16)
+        form = "parquet" if head[:4] == b"PAR1" else "csv"
+        _refuse_database(data, head)
     files = source_files(LedgerSection(path=str(data), format=form), Path("."))
     path = Path(os.path.relpath(data, base)).as_posix()
     settings = {"path": path} | ({"format": form} if form != "auto" else {})
@@ -133,6 +137,17 @@ def look_at_files(data: Path, base: Path) -> Source:
         shown = ", ".join(f.name for f in chosen)
         source.doubt("ledger.path", f"{len(chosen)} of {len(files)} files were looked at: {shown}")
     return source
+
+
+def _refuse_database(data: Path, head: bytes) -> None:
+    """DataError where a file is a database, of which a table has to be named."""
+    kind = "sqlite" if head.startswith(b"SQLite format 3") else "duckdb" if head[8:12] == b"DUCK" else None
+    if kind:
+        raise DataError(
+            f"{data.name} is a database, and a study needs one of its tables",
+            place=str(data),
+            fix=f"clv new {kind}:{data} --relation TABLE",
+        )
 
 
 def _look_at_csv(files: list[SourceFile], source: Source) -> Source:
@@ -196,6 +211,21 @@ def _look_at_parquet(files: list[SourceFile], source: Source) -> Source:
         raise DataError(
             f"{source.name} is not readable as Parquet: {error}", place=source.name, fix="export it again"
         ) from error
+
+
+def look_at_database(database: str, relation: str | None, base: Path) -> Source:
+    """Look at a table or view of what a study names under ``database:``; a file counts from the current folder.
+
+    Raises
+    ------
+    DataError : the database cannot be opened, or has no such table; says which ones it has.
+    """
+    kind, rest = database_kind(database)
+    table = open_relation(open_database(database, Path(".")), relation or "")
+    if kind in ("duckdb", "sqlite"):
+        database = f"{kind}:{Path(os.path.relpath(Path(rest).expanduser(), base)).as_posix()}"
+    settings = {"database": database, "relation": relation}
+    return _with_table(Source(relation.rpartition(".")[2], [], settings), table)
 
 
 def look_at_table(table: ir.Table, base: Path) -> Source:

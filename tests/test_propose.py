@@ -1,8 +1,10 @@
 """A study proposed for a file never seen: it is one, and what it is unsure of is marked."""
 
+import contextlib
 import csv
 import os
 import random
+import sqlite3
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -193,6 +195,34 @@ class TestFiles:
             assert (section.database, section.relation) == ("duckdb:shop.duckdb", "sales")
         else:
             assert doubts(proposal, "ledger.path")
+
+    @pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
+    def test_a_table_by_name(self, tmp_path, monkeypatch, ledger, kind):
+        frame = pd.DataFrame(orders(), columns=["customer", "date", "amount"]).astype({"amount": float})
+        if kind == "sqlite":
+            with contextlib.closing(sqlite3.connect(tmp_path / "shop.db")) as con:
+                frame.to_sql("sales", con, index=False)
+        else:
+            con = ibis.duckdb.connect(tmp_path / "shop.db")
+            con.create_table("sales", frame)
+            con.disconnect()
+        monkeypatch.chdir(tmp_path)
+        write_proposal(f"{kind}:shop.db", Path("studies/new.yml"), relation="sales")
+        study = load_study(tmp_path / "studies" / "new.yml")
+        assert (study.ledger.database, study.ledger.relation) == (f"{kind}:../shop.db", "sales")
+        assert ledger(propose_study(f"{kind}:shop.db", relation="sales")).totals["rows"]["used"] > 0
+        with pytest.raises(DataError, match="has to be named; it has: sales"):
+            propose_study(f"{kind}:shop.db")
+        with pytest.raises(DataError, match="did you mean 'sales'"):
+            propose_study(f"{kind}:shop.db", relation="slaes")
+        with pytest.raises(DataError, match="is a database") as error:
+            propose_study("shop.db")
+        assert f"clv new {kind}:shop.db --relation TABLE" in str(error.value.fix)
+
+    def test_the_address_of_a_server_is_not_repeated(self):
+        with pytest.raises(DataError) as error:
+            propose_study("postgres://clv:Zitrone7@db/x", relation="sales")
+        assert "Zitrone7" not in f"{error.value} {error.value.fix} {error.value.place}"
 
     @pytest.mark.skipif("database" not in LedgerSection.model_fields, reason="studies read files alone")
     def test_a_table_whose_engine_has_no_file(self, tmp_path):

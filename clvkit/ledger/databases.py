@@ -187,8 +187,14 @@ def not_found(relation: str, name: str, names: list[str] | None, database: Datab
             place="ledger.relation",
             fix="write SCHEMA.TABLE as the database's own client lists it",
         )
-    hint = did_you_mean(name, names)
     some = listed(sorted(names)[:20]) + (", ..." if len(names) > 20 else "")
+    if not relation:
+        return DataError(
+            f"one of the tables of {database.name} has to be named; it has: {some or 'none that may be read'}",
+            place="ledger.relation",
+            fix="write the table as ledger.relation, or after --relation",
+        )
+    hint = did_you_mean(name, names)
     return DataError(
         f"{database.name} has no table or view {relation!r} that may be read"
         + (
