@@ -179,6 +179,24 @@ def erase(
 
 
 @app.command()
+def expire(
+    study: StudyFile,
+    dry: Annotated[bool, typer.Option("--list", help="Only list what is past its time.")] = False,
+    out: Reports = None,
+) -> None:
+    """Remove tables that are kept longer than the study's privacy.retention allows.
+
+    What is removed is noted in the study's expiries.jsonl; published reports stay. A run makes a table again when it
+    needs one.
+    """
+    from datetime import date
+
+    from clvkit.privacy import expire_text
+
+    typer.echo(expire_text(_study(study, None, None), date.today(), reports=_absolute(out), remove=not dry))
+
+
+@app.command()
 def export(
     name: Annotated[str, typer.Argument(metavar="RUN", help="A run folder, a run id, or STUDY@latest.")],
     to: Annotated[

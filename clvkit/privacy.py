@@ -6,15 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
 
 from clvkit.errors import StudyError
 from clvkit.rules import RuleBroken, did_you_mean, listed
-from clvkit.runs import DRAFT, FAILED, STORE
+from clvkit.runs import DRAFT, FAILED, STORE, reports_root
 from clvkit.section import Section
 from clvkit.store import canonical_json
+
+if TYPE_CHECKING:
+    from clvkit.study import Study
 
 LOG = "expiries.jsonl"
 SHOWN_LENGTH = 60
@@ -104,6 +107,19 @@ def expire(study_folder: Path, section: PrivacySection, today: date, *, remove: 
             shutil.rmtree(study_folder / one.path)
             log.write(canonical_json({"day": today.isoformat(), **vars(one)}) + "\n")
     return found
+
+
+def expire_text(study: "Study", today: date, *, reports: Path | None = None, remove: bool = True) -> str:
+    """Carry out, or only list, what the retention classes of a study ask for, and say so."""
+    if not study.privacy.retention:
+        return "privacy.retention of the study states no time for any kind of table: nothing expires"
+    found = expire((reports or reports_root()) / study.name, study.privacy, today, remove=remove)
+    if not found:
+        return "nothing is kept longer than privacy.retention of the study allows"
+    lines = [
+        f"  {one.kind}: {one.path}, {one.age_days:,} days old, {one.class_days:,} allowed" for one in found
+    ]
+    return "\n".join(["removed:" if remove else "past their time:", *lines])
 
 
 def masked(text: str | None) -> str | None:

@@ -38,7 +38,7 @@ def test_help_explains_and_starts_fast():
     assert best < 0.5, f"clv --help took {best:.2f} s"
 
 
-@pytest.mark.parametrize("command", ["run", "check", "new", "erase", "export", "list", "show"])
+@pytest.mark.parametrize("command", ["run", "check", "new", "erase", "expire", "export", "list", "show"])
 def test_every_command_has_help(clv, command):
     code, output, _ = clv(command, "--help")
     assert code == 0 and "Usage: clv" in output

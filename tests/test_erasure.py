@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from datetime import date
+from types import SimpleNamespace
 
 import ibis
 import pandas as pd
@@ -39,6 +40,7 @@ from clvkit.erasure import (
 from clvkit.erasure.log import add_entry
 from clvkit.errors import DataError, RunError
 from clvkit.ledger.crosswalk import Crosswalk
+from clvkit.publish.inspect import _erasures
 
 TODAY = date(2024, 7, 2)
 
@@ -173,6 +175,22 @@ def test_a_verification_says_which_erasure(world):
     name = f".store/{world.keys['ledger']}/purchases.parquet"
     assert second.number == 2
     assert explain(world.folder, name, before[name], world.hashes()[name]) == "changed by erasure 1 and 2"
+
+
+def test_a_run_says_which_erasure_changed_what_it_rests_on(world):
+    run = SimpleNamespace(
+        folder=world.folder / "2024-06-30" / "aaaa0001", manifest={"artifacts": dict(world.keys)}
+    )
+    assert _erasures(run) == []
+    erased(world)
+    (line,) = _erasures(run)
+    assert (
+        line.startswith("changed by erasure 1 of ")
+        and "ledger" in line
+        and "figures of the run stand" in line
+    )
+    run.manifest["artifacts"] = {"cells": "0" * 64}
+    assert _erasures(run) == []
 
 
 def test_the_log_holds_no_personal_data_and_shows_when_it_was_changed(world):

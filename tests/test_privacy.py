@@ -3,6 +3,7 @@
 import json
 import os
 from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from scipy.stats import spearmanr
 
 from clvkit.errors import DataError, RunError, StudyError
 from clvkit.ledger.columns import open_columns
-from clvkit.privacy import PrivacySection, expire, masked, refuse_secrets, secret_names
+from clvkit.privacy import PrivacySection, expire, expire_text, masked, refuse_secrets, secret_names
 from clvkit.privacy_cost import compare_reduced
 from clvkit.store import Store
 
@@ -90,6 +91,18 @@ def test_the_list_alone_removes_nothing(kept):
     assert (
         all((folder / path).exists() for path in paths.values()) and not (folder / "expiries.jsonl").exists()
     )
+
+
+def test_the_command_says_what_it_removes(kept):
+    folder, _ = kept
+    study = SimpleNamespace(name=folder.name, privacy=SECTION)
+    listed = expire_text(study, TODAY, reports=folder.parent, remove=False)
+    assert listed.startswith("past their time:") and (folder / "draft").exists()
+    removed = expire_text(study, TODAY, reports=folder.parent)
+    assert "  draft: draft, 40 days old, 14 allowed" in removed and not (folder / "draft").exists()
+    assert expire_text(study, TODAY, reports=folder.parent).startswith("nothing is kept longer")
+    study.privacy = PrivacySection()
+    assert "nothing expires" in expire_text(study, TODAY, reports=folder.parent)
 
 
 def test_nothing_goes_while_a_run_is_being_made(kept):

@@ -92,8 +92,28 @@ def print_run(run: runs.Run, *, as_json: bool = False) -> None:
     console.print(
         "checks: " + ", ".join(f"{counted[status]} {status}" for status in ("pass", "review", "fail"))
     )
+    for line in _erasures(run):
+        console.print(line)
     if (run.folder / "index.html").exists():
         print(run.folder / "index.html")
+
+
+def _erasures(run: runs.Run) -> list[str]:
+    """Which artifacts of a run were changed by erasures since."""
+    from clvkit.erasure.log import read_log
+
+    made = {key: name for name, key in run.manifest.get("artifacts", {}).items()}
+    lines = []
+    for entry in read_log(run.folder.resolve().parent.parent):
+        keys = {
+            change["file"].split("/")[1] for change in entry["files"] if change["file"].startswith(".store/")
+        }
+        if changed := sorted(made[key] for key in keys & set(made)):
+            lines.append(
+                f"changed by erasure {entry['number']} of {entry['day']}: {', '.join(changed)}; the figures of the run "
+                "stand, and name nobody"
+            )
+    return lines
 
 
 def _print_ledger(study: "Study", bench: Workbench, ledger: Any) -> None:
