@@ -90,7 +90,8 @@ def build_ledger(
     if withhold and (named := withhold(lines)) is not lines:
         lines = scratch.table("lines", named)
     copies = scratch.table("copies", duplicates(lines, also_excluded=section.duplicate_lines == "drop"))
-    lines = _counted_once(scratch, lines, copies, section, len(files))
+    timed = any(r.section.columns.loaded for r, _ in orders)
+    lines = _counted_once(scratch, lines, copies, section, len(files), as_of if timed else None)
     lines, people = with_customers(
         scratch,
         lines,
@@ -134,7 +135,8 @@ def build_ledger(
     frames = history_frames(con, lines, section, currency, as_of) | people
     if section.costs is not None:
         joined = [replace(one, rows=_joinable(scratch, n, one)) for n, one in tables.items()]
-        frames |= margin_ladder(lines, joined, section.costs, currency)
+        so_far = lines.filter((lines.day <= ibis.date(as_of)) & known(lines, as_of))
+        frames |= margin_ladder(so_far, joined, section.costs, currency)
     texts = {r.name: (r, scratch[f"{r.name}_texts"]) for r, _ in orders}
     frames |= validation_frames(
         lines, bought, texts, tables, [f.name for f in files], section, currency=currency, as_of=as_of
@@ -264,12 +266,20 @@ def _netted(scratch: Scratch, lines: ir.Table, section: LedgerSection, as_of: da
 
 
 def _counted_once(
-    scratch: Scratch, lines: ir.Table, copies: ir.Table, section: LedgerSection, files: int
+    scratch: Scratch,
+    lines: ir.Table,
+    copies: ir.Table,
+    section: LedgerSection,
+    files: int,
+    as_of: date | None,
 ) -> ir.Table:
-    """Rows that an earlier file has too, and dropped copies, with the reason why they do not count."""
+    """Rows that an earlier file has too, and dropped copies, with the reason why they do not count.
+
+    ``as_of`` is None where no row has a day of loading.
+    """
     gone = []
     if section.overlaps == "once" and files > 1:
-        gone.append(scratch.table("overlaps", overlapping(lines)))
+        gone.append(scratch.table("overlaps", overlapping(lines, as_of)))
     if section.duplicate_lines == "drop":
         gone.append(copies.select("ordinal", reason=ibis.literal("duplicate_line")))
     if not gone:

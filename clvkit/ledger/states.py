@@ -21,25 +21,22 @@ def duplicates(typed: ir.Table, *, also_excluded: bool) -> ir.Table:
     return both.filter(both.ordinal > both.first).select("ordinal")
 
 
-def overlapping(lines: ir.Table) -> ir.Table:
+def overlapping(lines: ir.Table, as_of: date | None = None) -> ir.Table:
     """Rows that another file has too, as ``ordinal, reason``, among those that no rule touches.
 
     A row with a line id is in another file if the id is: the last file's row counts, and the earlier one is an
     ``overlap``, or ``superseded`` where it says something else. Without ids, a row counts as often as in the one file
     that has it most often, and a file is never held against itself: two equal rows of one file may be two sales.
+
+    ``as_of``: rows that were loaded later take no earlier row's place; None where no row has a day of loading.
     """
     # What a policy leaves out, such as guests, is reported once, too.
     sound = lines.filter(~lines.quarantined & lines.record.notnull())
     named = sound.filter(sound.line_id.notnull())
-    said = ["account", "day", "currency", "amount_minor"]
-    last = named.group_by("record").agg(
-        last=named.file_no.max(), **{f"last_{one}": named[one].argmax(named.ordinal) for one in said}
-    )
-    both = named.join(last, "record")
-    both = both.filter(both.file_no < both.last)
-    same = (both.account.identical_to(both.last_account)) & (both.day == both.last_day)
-    same &= (both.currency == both.last_currency) & (both.amount_minor == both.last_amount_minor)
-    by_id = both.select("ordinal", reason=ibis.ifelse(same, "overlap", "superseded"))
+    by_id = _said_again(named if as_of is None else named.filter(known(named, as_of)))
+    if as_of is not None:
+        by_id = by_id.union(_said_again(named.filter(~known(named, as_of))))
+        by_id = by_id.union(_known_already(named, as_of))
     plain = sound.filter(sound.line_id.isnull()).select("source", "record", "file_no", "ordinal")
     files = plain.group_by("source", "record").agg(files=plain.file_no.nunique())
     several = files.filter(files.files > 1).drop("files")
@@ -53,6 +50,34 @@ def overlapping(lines: ir.Table) -> ir.Table:
         "ordinal", reason=ibis.literal("overlap")
     )
     return by_id.union(by_text)
+
+
+SAID = ("account", "day", "currency", "amount_minor")  # what makes a row with the same id another one
+
+
+def _said_again(named: ir.Table) -> ir.Table:
+    """Rows whose id a later file has."""
+    both = named.join(_last_said(named), "record")
+    both = both.filter(both.file_no < both.last)
+    return both.select("ordinal", reason=ibis.ifelse(_same(both), "overlap", "superseded"))
+
+
+def _known_already(named: ir.Table, as_of: date) -> ir.Table:
+    """Rows loaded after the as-of date that say what was known before it."""
+    before = _last_said(named.filter(known(named, as_of)))
+    both = named.filter(~known(named, as_of)).join(before, "record")
+    return both.filter(_same(both)).select("ordinal", reason=ibis.literal("overlap"))
+
+
+def _last_said(named: ir.Table) -> ir.Table:
+    return named.group_by("record").agg(
+        last=named.file_no.max(), **{f"last_{one}": named[one].argmax(named.ordinal) for one in SAID}
+    )
+
+
+def _same(both: ir.Table) -> ir.BooleanValue:
+    same = both.account.identical_to(both.last_account) & (both.day == both.last_day)
+    return same & (both.currency == both.last_currency) & (both.amount_minor == both.last_amount_minor)
 
 
 def purchases(lines: ir.Table, segmented: bool) -> ir.Table:
