@@ -146,7 +146,7 @@ def ladder(ledger: "Ledger") -> list[Table | Sentence]:
             formats={"value": f"money:{ledger.minor_digits}", "share": "percent"},
             labels={"step": "Step", "value": money, "share": "Of net revenue"},
             total=True,
-            note="Guests are left out, and sales after the as-of date are counted; a cost that comes back with returned goods is taken off.",
+            note="Net revenue is the money of the used and merged rows; orders returned in full stand in revenue and in refunds. A cost that comes back with returned goods is taken off.",
         ),
         Table(
             "ledger_cost_sources",

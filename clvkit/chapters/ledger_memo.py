@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from clvkit import numbers
+from clvkit.chapters.ledger_policies import on_tax
 from clvkit.chapters.ledger_samples import samples
 from clvkit.chapters.ledger_words import (
     amount,
@@ -23,7 +24,7 @@ from clvkit.publish import style
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
-    from clvkit.ledger import Ledger
+    from clvkit.ledger import Ledger, LedgerSection
 
 
 def answer(ledger: "Ledger") -> Sentence:
@@ -163,16 +164,18 @@ def _left_out(ledger: "Ledger", everybody: "ir.Table") -> list[dict]:
     return sorted(grouped.to_pyarrow().to_pylist(), key=lambda one: one["inclusion"])
 
 
-def waterfall(ledger: "Ledger", everybody: "ir.Table | None" = None) -> list[Figure | Table | Sentence]:
+def waterfall(
+    ledger: "Ledger", everybody: "ir.Table | None" = None, section: "LedgerSection | None" = None
+) -> list[Figure | Table | Sentence]:
     """From rows and money received to rows and money modelled: drawn, as a table, and with samples of each step.
 
-    A sentence where no step takes anything away.
+    A sentence where no step takes anything away. ``section`` tells what was taken off amounts before the first step.
     """
     found = steps(ledger, everybody)
     if not (found["kind"] == "less").any():
         whole = amount(found["value_left_minor"].iloc[-1], ledger.currency)
         return [Sentence(f"{_title(found)}, with {whole}: no step takes a row or an amount away.")]
-    return [_bars(found, ledger), _table(found, ledger), *samples(found, ledger)]
+    return [_bars(found, ledger), _table(found, ledger, section), *samples(found, ledger)]
 
 
 def _title(found: pd.DataFrame) -> str:
@@ -226,7 +229,7 @@ def _bars(found: pd.DataFrame, ledger: "Ledger") -> Figure:
     )  # fmt: skip
 
 
-def _table(found: pd.DataFrame, ledger: "Ledger") -> Table:
+def _table(found: pd.DataFrame, ledger: "Ledger", section: "LedgerSection | None") -> Table:
     unit, code = 10**ledger.minor_digits, numbers.money_header(ledger.currency)
     frame = pd.DataFrame({
         "step": range(1, len(found) + 1),
@@ -251,6 +254,7 @@ def _table(found: pd.DataFrame, ledger: "Ledger") -> Table:
         labels["unconverted"] = "Besides, not converted"
     unread = ledger.totals["amount_unreadable"]
     digits = ledger.minor_digits
+    before = "".join(f" {text.replace('**', '')}" for text in on_tax(section)) if section else ""
     return Table(
         "ledger_steps",
         frame,
@@ -260,5 +264,6 @@ def _table(found: pd.DataFrame, ledger: "Ledger") -> Table:
         labels=labels,
         total=True,
         note="A row counts under the first step that takes it away."
-        + (f" The amount of {count(unread, 'row')} could not be read and is in no sum." if unread else ""),
+        + (f" The amount of {count(unread, 'row')} could not be read and is in no sum." if unread else "")
+        + before,
     )  # fmt: skip

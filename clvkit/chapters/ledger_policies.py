@@ -27,7 +27,7 @@ def policies(ledger: "Ledger", section: "LedgerSection") -> Sentence:
         _on_copies(copies, section),
         _on_negative(int(found["negative"].sum()), below, section),
         *_on_guests(guests, section),
-        *_on_tax(section),
+        *on_tax(section),
     ]
     return Sentence("\n\n".join(said))
 
@@ -82,8 +82,8 @@ def _on_guests(rows: int, section: "LedgerSection") -> list[str]:
     ]
 
 
-def _on_tax(section: "LedgerSection") -> list[str]:
-    """One sentence, where sources tell tax or delivery from the goods."""
+def on_tax(section: "LedgerSection") -> list[str]:
+    """What is done with tax and delivery, where sources tell them from the goods: one text, or none."""
     known, held = {}, {}
     for name, one in section.by_name().items():
         for what in ("tax", "shipping"):

@@ -18,6 +18,7 @@ from clvkit.chapters import (
     ledger_sources,
     ledger_worries,
 )
+from clvkit.checks import Check
 from clvkit.customers import customer_summary
 from clvkit.exhibits import Figure, Sentence, Table
 from clvkit.ledger import LedgerSection, build_ledger
@@ -183,6 +184,13 @@ def test_the_waterfall_is_drawn_tabled_and_sampled(ledger, everybody):
         "GBP 1.00",
     )
     assert samples.frame.loc[samples.frame["label"] == "guests", "who"].tolist() == ["none"]
+
+
+def test_the_waterfall_says_what_is_off_the_amounts_before_it_begins(ledger):
+    taxed = LedgerSection(path="o.csv", columns={"tax": "vat"}, amount_holds=["tax"])
+    note = ledger_memo.waterfall(ledger, None, taxed)[1].note
+    assert note.endswith(" Tax does not count: it is taken off the amounts of orders, which hold it.")
+    assert "Tax" not in ledger_memo.waterfall(ledger)[1].note
 
 
 def test_a_ledger_that_keeps_everything_needs_no_waterfall(tmp_path):
@@ -366,6 +374,9 @@ def test_checks_are_shown_once_each_and_worries_have_advice(ledger, section):
     assert said and all("*What to do:*" in line for line in said)
     for words in ("Nobody outside vouches", "1 of 3 refunds (33.3 %, and", "1 row could not be converted", "The cost of 100.0 %"):  # fmt: skip
         assert words in text
+    books = Check("ledger.books", "The ledger agrees with the books", "pass", "")
+    held = replace(ledger, checks=[*ledger.checks, books])
+    assert "Nobody outside vouches" not in ledger_worries.worries(held, section).text
 
 
 def test_nobody_is_named(ledger, section, everybody):
