@@ -153,6 +153,11 @@ def ties(ledger: "Ledger", *, valued: bool = True) -> str:
     ]
     if declared:
         return f"**Yes.** {text} The source agrees with the control totals of the study."
+    books = next((check for check in ledger.checks if check.id == "ledger.books"), None)
+    if books is not None and books.status == "pass":
+        return f"**Yes.** {text} {books.message}"
+    if books is not None and books.status == "review":
+        return f"**Not all of it.** {text} Months that differ from the books are named in the first chapter."
     return f"{text} The study gives no control total, so nothing outside the file was compared."
 
 

@@ -82,7 +82,9 @@ def _unused() -> Check:
 
 def _judged(judged: pd.DataFrame) -> str:
     months = judged["month"].nunique()
-    return f"{months:,} month{'s' if months != 1 else ''} of {', '.join(judged['comparison'].unique())} agree with the books"
+    *others, last = judged["comparison"].unique()
+    what = f"{', '.join(others)} and {last}" if others else last
+    return f"{months:,} month{'s' if months != 1 else ''} of {what} agree with the books"
 
 
 def _cells(number: int) -> str:

@@ -6,6 +6,7 @@ import pandas as pd
 
 from clvkit.chapters.ledger_words import modelled_minor
 from clvkit.chapters.summary import ties
+from clvkit.checks import Check
 
 ROWS = {"in": 5, "used": 3, "merged": 1, "later": 0, "excluded": 1, "quarantined": 0}
 
@@ -43,3 +44,14 @@ def test_page_one_names_every_currency_that_came_in():
     assert "1 row with EUR 30.00 is excluded" in text
     plain = ties(ledger(EUR=SEVERAL["EUR"]))
     assert "All 5 rows that came in, EUR 150.00, are accounted for. EUR 120.00 is modelled." in plain
+
+
+def test_page_one_says_what_was_held_against_the_books():
+    one = ledger(**SEVERAL)
+    assert "nothing outside the file was compared" in ties(one)
+    one.checks = [Check("ledger.books", "", "pass", "29 months of sales agree with the books.")]
+    assert ties(one).startswith("**Yes.** All 5") and ties(one).endswith(
+        "29 months of sales agree with the books."
+    )
+    one.checks = [Check("ledger.books", "", "review", "One month differs.", severity="stop")]
+    assert ties(one).startswith("**Not all of it.**") and "nothing outside" not in ties(one)
