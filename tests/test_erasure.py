@@ -224,6 +224,38 @@ def test_the_certificate_says_what_is_left_to_do(world):
     assert "shop.csv.gz (shop, 2 rows)" in certificate.text() and "Mailing house" in certificate.text()
 
 
+def test_every_file_of_the_study_that_names_the_person_is_told(world):
+    """A table of customers names accounts of other sources, tickets an address that only it has with the account."""
+    data, mail = world.root / "data", "only.here@example.org"
+    (data / "crm.csv").write_bytes(f"nr,mail,card\n1,{mail},{TILL}\n2,x@example.org,41008\n".encode("utf-16"))
+    (data / "tickets.csv").write_text(f"who,topic\n{mail},late\nx@example.org,late\n")
+    (data / "outside.csv").write_text(f"source,account,customer\ntill,{TILL},1\nshop,{TILL},2\n")
+    (data / "shared.csv").write_text(f"account,customer\n{TILL},1\n41008,2\n")
+    written = {"format": "auto", "delimiter": ","}
+    sources = world.study.ledger.by_name() | {
+        "crm": SimpleNamespace(
+            path="crm.csv", accounts={"till": "card"}, keys={"email": "mail"}, encoding=None, **written
+        ),
+        "tickets": SimpleNamespace(path="tickets.csv", encoding="utf-8", **written),
+    }
+    world.study.ledger = SimpleNamespace(
+        by_name=lambda: sources,
+        identity=SimpleNamespace(crosswalk="outside.csv"),
+        shared_accounts=SimpleNamespace(members="shared.csv", allocation="gone.csv"),
+    )
+    # What the store has of the tickets: customers are addresses there.
+    kept = world.store.folder(world.keys["ledger"]) / "table-tickets.parquet"
+    pq.write_table(pa.table({"customer": [mail.upper(), "x@example.org"], "topic": ["late", "late"]}), kept)
+    certificate = erased(world)
+    told = {one["source"]: one["rows"] for one in certificate.own_files}
+    assert (
+        told.items()
+        >= {"crm": 1, "tickets": 1, "identity.crosswalk": 1, "shared_accounts.members": 1}.items()
+    )
+    assert "gone.csv: shared_accounts.allocation is not there" in certificate.unsearched
+    assert pq.read_table(kept)["customer"].to_pylist() == ["x@example.org"]
+
+
 def test_the_person_does_not_come_back(world):
     erased(world)
     listed = Suppression.load(world.folder)

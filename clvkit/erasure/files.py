@@ -80,6 +80,10 @@ def _named(batch: pa.RecordBatch, person: Person) -> pa.BooleanArray:
     for name, column in columns.items():
         if name == CUSTOMER:
             here = _is_in(column, person.names)
+            # A source of tickets may name customers by their address.
+            if person.keys and _is_text(column.type):
+                text = column.cast(pa.large_string())
+                here = pc.or_kleene(here, pc.match_substring_regex(text, person.sure_re2))
         elif name == ACCOUNT and "source" in columns:
             here = pa.array([False] * len(batch), pa.bool_())
             for source, account in person.accounts:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 
 from clvkit.erasure.person import Person
 from clvkit.errors import DataError
+from clvkit.ledger.detect import encodings
 from clvkit.ledger.files import source_files
 
 if TYPE_CHECKING:
@@ -39,6 +41,9 @@ class _File:
     name: str
     path: Path
     section: Any
+    pairs: bool = (
+        False  # whether it says who has which account, with the source beside it where there are several
+    )
 
     def rows(self) -> Iterator[list[str]]:
         """The rows as text, a header line first where there is one."""
@@ -50,7 +55,8 @@ class _File:
                 yield from ([cell or "" for cell in row] for row in zip(*columns, strict=True))
             return
         opening = gzip.open if self.path.suffix == ".gz" else open
-        with opening(self.path, "rt", encoding=self.section.encoding, errors="replace", newline="") as file:
+        encoding = self.section.encoding or encodings(self.path)[0].encoding
+        with opening(self.path, "rt", encoding=encoding, errors="replace", newline="") as file:
             lines = (line.replace("\x00", "") for line in file)
             delimiter = {"tab": "\t"}.get(self.section.delimiter, self.section.delimiter)
             # Line by line: a quote that never closes must not swallow the rest of the file.
@@ -58,7 +64,10 @@ class _File:
                 yield next(csv.reader([line], delimiter=delimiter), [])
 
     def accounted(self) -> Iterator["_Row"]:
-        """The rows behind the header with their account: the cell of that column, or any where it is not there."""
+        """The rows behind the header with their accounts: those of the columns that name them, or any cell.
+
+        A table of customers may name accounts of several sources.
+        """
         rows = self.rows()
         header = [name.strip() for name in next(rows, [])]
         columns = getattr(self.section, "columns", None)
@@ -66,17 +75,24 @@ class _File:
         keys = set((getattr(self.section, "keys", None) or {}).values())
         with_header = self.path.suffix in (".parquet", ".pq") or getattr(self.section, "header", True)
         names = header if with_header else [str(n + 1) for n in range(len(header))]
-        at = names.index(name) if name in names else None
+        owners = getattr(self.section, "accounts", None) or {}
+        at = [(source, names.index(column)) for source, column in owners.items() if column in names]
+        if name in names:
+            at.append((self.source, names.index(name)))
         places = [place for place, one in enumerate(names) if one in keys]
         for row in rows if with_header else chain([header], rows):
-            accounts = row if at is None else row[at : at + 1]
-            yield _Row(row, [cell.strip() for cell in accounts], [row[n] for n in places if n < len(row)])
+            said = at or [(self.source, place) for place in range(len(row))]
+            if self.pairs:
+                of = dict(zip(names, row, strict=False)).get("source")
+                said = [(of, place) for _, place in said]
+            accounts = [(source, row[place].strip()) for source, place in said if place < len(row)]
+            yield _Row(row, accounts, [row[n] for n in places if n < len(row)])
 
 
 @dataclass(frozen=True)
 class _Row:
     cells: list[str]
-    accounts: list[str]
+    accounts: list[tuple[str | None, str]]
     keys: list[str]
 
 
@@ -97,7 +113,7 @@ def search(study: "Study", person: Person) -> tuple[Person, OwnFiles]:
     person = person.with_keys(key for file in files for key in _keys(file, person, found))
     for file in files:
         try:
-            rows = sum(1 for row in file.accounted() if _is_in(row, file, person))
+            rows = sum(1 for row in file.accounted() if _is_in(row, person))
         except _UNREADABLE as error:
             found.unsearched.append(f"{file.name}: {type(error).__name__}")
             continue
@@ -107,7 +123,7 @@ def search(study: "Study", person: Person) -> tuple[Person, OwnFiles]:
     return person, found
 
 
-_UNREADABLE = (OSError, EOFError, LookupError, ValueError, csv.Error, pa.ArrowException)
+_UNREADABLE = (OSError, EOFError, LookupError, ValueError, csv.Error, pa.ArrowException, DataError)
 
 
 def _files(study: "Study", found: OwnFiles) -> Iterator[_File]:
@@ -122,24 +138,43 @@ def _files(study: "Study", found: OwnFiles) -> Iterator[_File]:
             continue
         for file in files:
             yield _File(source, file.name, file.path, section)
+    for name, path in _pairs(study):
+        if (study.base / path).is_file():
+            written = SimpleNamespace(
+                columns=SimpleNamespace(customer="account"), encoding="utf-8", delimiter=","
+            )
+            yield _File(name, path, study.base / path, written, pairs=True)
+        else:
+            found.unsearched.append(f"{path}: {name} is not there")
+
+
+def _pairs(study: "Study") -> list[tuple[str, str]]:
+    """Files that say who has which account: the field of the study, and the path."""
+    identity, shared = (getattr(study.ledger, name, None) for name in ("identity", "shared_accounts"))
+    named = {
+        "identity.crosswalk": getattr(identity, "crosswalk", None),
+        "shared_accounts.members": getattr(shared, "members", None),
+        "shared_accounts.allocation": getattr(shared, "allocation", None),
+    }
+    return [(name, path) for name, path in named.items() if path]
 
 
 def _keys(file: _File, person: Person, found: OwnFiles) -> list[str]:
     if not getattr(file.section, "keys", None):
         return []
     try:
-        return [key for row in file.accounted() if _has_account(row, file, person) for key in row.keys]
+        return [key for row in file.accounted() if _has_account(row, person) for key in row.keys]
     except _UNREADABLE as error:
         found.unsearched.append(f"{file.name}: {type(error).__name__}")
         return []
 
 
-def _has_account(row: _Row, file: _File, person: Person) -> bool:
-    return any((file.source, account) in person.accounts for account in row.accounts)
+def _has_account(row: _Row, person: Person) -> bool:
+    return any(person.owns(account, source) for source, account in row.accounts)
 
 
-def _is_in(row: _Row, file: _File, person: Person) -> bool:
-    if _has_account(row, file, person):
+def _is_in(row: _Row, person: Person) -> bool:
+    if _has_account(row, person):
         return True
     return bool(person.keys) and any(person.sure.search(cell) for cell in row.cells if cell)
 
