@@ -222,6 +222,7 @@ _FITTING = (
 _VALUING = (
     *_FITTING,
     "clvkit.value",
+    "clvkit.histories",
     "clvkit.valuation",
     "clvkit.averaging",
     "clvkit.outcomes",

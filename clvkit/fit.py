@@ -4,10 +4,14 @@ import json
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from clvkit.processes.base import Model, Prior
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,9 @@ class Fit:
         from clvkit import processes
 
         return processes.get(self.process)
+
+    def group_of(self, rows: "pd.DataFrame") -> None:
+        """None: all customers share one set of parameters (a fit by segment says whose each row's are)."""
 
     @property
     def parameters(self) -> tuple[str, ...]:

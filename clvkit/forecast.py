@@ -92,10 +92,13 @@ def forecast(
     """
     import pandas as pd
 
-    keys, steps = ["frequency", "recency_days", "T_days"], steps_to(horizon_days)
+    # rows come by segment too: only a fit by segment needs them apart
+    keys = [*(["segment"] if fit.group_of(rows) is not None or spend.group_of(rows) is not None else []),
+            "frequency", "recency_days", "T_days"]  # fmt: skip
+    steps = steps_to(horizon_days)
     spent = rows.assign(spend_minor=rows["n"] * rows["spend_minor"])
-    cells = spent.groupby(keys, as_index=False)[["n", "spend_minor"]].sum()
-    cell = rows.groupby(keys).ngroup().to_numpy()
+    cells = spent.groupby(keys, as_index=False, dropna=False)[["n", "spend_minor"]].sum()
+    cell = rows.groupby(keys, dropna=False).ngroup().to_numpy()
     n, sampled = rows["n"].to_numpy(float), fit.draws is not None
     plug = (fit.mle[None], spend.mle[None])
     at_mle = expect(fit, spend, plug, cells, steps, minor_per_unit)

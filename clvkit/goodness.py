@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clvkit.histories import Histories
+
 if TYPE_CHECKING:
     import pandas as pd
     from ibis.expr.types import Table as IbisTable
@@ -118,14 +120,13 @@ def conditional_expectations(
     from clvkit.valuation import frequency_class
 
     merged = cells.groupby(["frequency", "recency_days", "T_days"], as_index=False)["n"].sum()
-    x, n, unit = merged["frequency"].to_numpy(), merged["n"].to_numpy(float), fit.unit_days
-    t_x, T = merged["recency_days"].to_numpy() / unit, merged["T_days"].to_numpy() / unit
+    x, n, who = merged["frequency"].to_numpy(), merged["n"].to_numpy(float), Histories.of(fit, merged)
     parameters = fit.posterior(draws)
     alive, total = np.zeros(len(merged)), np.zeros(len(merged))
     for one in parameters:  # one draw at a time: no (draws, cells) array
-        living = fit.model.p_alive(one, x, t_x, T)
+        living = who.p_alive(one[None])[0]
         alive += n * living / len(parameters)
-        total += n * living * fit.model.expected(one, x, T, horizon_days / unit) / len(parameters)
+        total += n * living * who.expected(one[None], horizon_days)[0] / len(parameters)
     frame = pd.DataFrame({
         "frequency_class": frequency_class(x), "recency_band": _silence(merged["T_days"] - merged["recency_days"]),
         "customers": merged["n"], "p_alive": alive, "total": total,

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clvkit.histories import Histories, Spenders
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -62,28 +64,34 @@ def simulate_by_group(
     grouping the margin of each group, (draws, groups). Whoever is valued as the segment (`clvkit.averaging`) does what
     somebody of that segment does, drawn anew for every future.
     """
-    unit, each = fit.unit_days, customers["n"].to_numpy()
-    x, t_x, T = (
-        np.repeat(customers[c].to_numpy() / s, each)
-        for c, s in (("frequency", 1), ("recency_days", unit), ("T_days", unit))
-    )
-    x, members = x.astype(np.int64), [np.repeat(group, each) for group in groupings]
+    each = customers["n"].to_numpy()
+    known, spenders = _everyone(fit, spend, customers, minor_per_unit)
+    members = [np.repeat(group, each) for group in groupings]
     sizes = [int(group.max()) + 1 for group in groupings]
-    spent = np.repeat(np.maximum(customers["spend_minor"].to_numpy(), 0) / minor_per_unit, each)
-    force, horizon = terms.force(unit), terms.horizon_days / unit
+    force = terms.force(1.0)
     like = _stand_ins(customers, each)
     counts, money = np.empty(len(purchases)), [np.empty((len(purchases), size)) for size in sizes]
     for d, (parameters, amount) in enumerate(zip(purchases, amounts, strict=True)):
         rng = np.random.default_rng([seed, d])
-        who = like(np.random.default_rng([seed, d, 1])) if like else slice(None)
-        drawn = fit.model.simulate_future(parameters, x[who], t_x[who], T[who], horizon, rng)
-        rate = spend.model.draw_mean_rate(amount, x[who], spent[who], rng)
-        paid = rng.gamma(amount[0], 1.0, drawn.customer.size) / rate[drawn.customer]
+        who = like(np.random.default_rng([seed, d, 1])) if like else None
+        drawn = (known if who is None else known.take(who)).simulate_future(
+            parameters, terms.horizon_days, rng
+        )
+        paid = (spenders if who is None else spenders.take(who)).amounts(amount, drawn.customer, rng)
         paid *= terms.margin * np.exp(-force * drawn.time)
         counts[d] = drawn.customer.size
         for one, member, size in zip(money, members, sizes, strict=True):
             one[d] = np.bincount(member[drawn.customer], weights=paid, minlength=size)
     return counts, money
+
+
+def _everyone(
+    fit: "Fit", spend: "Fit", customers: "pd.DataFrame", minor_per_unit: float
+) -> tuple[Histories, Spenders]:
+    """What each customer did and spent, one row a customer."""
+    each = customers["n"].to_numpy()
+    spenders = Spenders.of(spend, customers, minor_per_unit)
+    return Histories.of(fit, customers).repeat(each), spenders.repeat(each)
 
 
 def _stand_ins(
@@ -111,16 +119,11 @@ def simulate_counts(
     fit: "Fit", draws: np.ndarray, cells: "pd.DataFrame", horizon_days: float, seed: int
 ) -> np.ndarray:
     """Purchases within the horizon of one customer of each cell, one per posterior draw: (draws, cells)."""
-    unit = fit.unit_days
-    x, t_x, T = (
-        cells["frequency"].to_numpy(),
-        cells["recency_days"].to_numpy() / unit,
-        cells["T_days"].to_numpy() / unit,
-    )
+    who = Histories.of(fit, cells)
     out = np.empty((len(draws), len(cells)), np.int64)
     for d, parameters in enumerate(draws):
         rng = np.random.default_rng([seed, d])
-        out[d] = fit.model.simulate_future(parameters, x, t_x, T, horizon_days / unit, rng).counts(len(cells))
+        out[d] = who.simulate_future(parameters, horizon_days, rng).counts(len(cells))
     return out
 
 
@@ -162,12 +165,9 @@ def simulate_period(
     steps_days : (steps,) ascending; the last is the horizon.
     groupings : each (rows,) whole numbers from 0, the group that every row belongs to.
     """
-    unit, each = fit.unit_days, customers["n"].to_numpy()
-    x = np.repeat(customers["frequency"].to_numpy(np.int64), each)
-    t_x, T = (np.repeat(customers[name].to_numpy() / unit, each) for name in ("recency_days", "T_days"))
-    spent = np.repeat(np.maximum(customers["spend_minor"].to_numpy(), 0) / minor_per_unit, each)
-    members = [np.repeat(group, each) for group in groupings]
-    steps, rows = np.asarray(steps_days) / unit, len(draws[0])
+    who, spenders = _everyone(fit, spend, customers, minor_per_unit)
+    members = [np.repeat(group, customers["n"].to_numpy()) for group in groupings]
+    steps, rows = np.asarray(steps_days), len(draws[0])
     out = Simulated(
         np.empty(rows),
         np.empty(rows),
@@ -177,10 +177,9 @@ def simulate_period(
     )
     for d, (parameters, amount) in enumerate(zip(*draws, strict=True)):
         rng = np.random.default_rng([seed, d])
-        drawn = fit.model.simulate_future(parameters, x, t_x, T, float(steps[-1]), rng)
-        rate = spend.model.draw_mean_rate(amount, x, spent, rng)
+        drawn = who.simulate_future(parameters, float(steps[-1]), rng)
         out.transactions[d] = drawn.customer.size
-        out.value[d] = np.sum(rng.gamma(amount[0], 1.0, drawn.customer.size) / rate[drawn.customer])
+        out.value[d] = np.sum(spenders.amounts(amount, drawn.customer, rng))
         out.buyers[d] = np.unique(drawn.customer).size
         out.path[d] = np.cumsum(
             np.bincount(np.searchsorted(steps, drawn.time), minlength=len(steps))[: len(steps)]

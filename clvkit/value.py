@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field, field_validator
 
+from clvkit.histories import Histories, Spenders
 from clvkit.rules import RuleBroken, rate_hint
 from clvkit.section import Section
 
@@ -179,10 +180,8 @@ def sweep(
 class Block:
     """Some cells under all draws: ``alive`` customers and the ``spend`` they would bring per purchase."""
 
-    fit: "Fit"
+    who: Histories
     parameters: np.ndarray
-    x: np.ndarray
-    T: np.ndarray
     alive: np.ndarray
     spend: np.ndarray
     _known: dict = field(default_factory=dict, repr=False)  # margin and spend cases share their expectations
@@ -190,19 +189,18 @@ class Block:
     @classmethod
     def of(cls, fit, spend, draws, cells, minor_per_unit) -> "Block":
         """P(alive) and expected spend of each cell and draw; nothing assumed of the future enters."""
-        x, n, unit = cells["frequency"].to_numpy(), cells["n"].to_numpy(float), fit.unit_days
-        T, t_x = cells["T_days"].to_numpy() / unit, cells["recency_days"].to_numpy() / unit
-        alive = np.atleast_2d(fit.model.p_alive(draws[0], x, t_x, T))
-        base, slope = spend.model.expected_spend(draws[1], x, spend.observed)
+        n, who = cells["n"].to_numpy(float), Histories.of(fit, cells)
+        alive = who.p_alive(draws[0])
+        base, slope = Spenders.of(spend, cells, minor_per_unit).expected(draws[1])
         amount = base * n + slope * (cells["spend_minor"].to_numpy() / minor_per_unit)
-        return cls(fit, draws[0], x, T, alive * n, alive * amount)
+        return cls(who, draws[0], alive * n, alive * amount)
 
     def _expected(self, terms: Terms, future: Future, discount: float) -> np.ndarray:
-        asked = (terms.horizon_days / self.fit.unit_days, discount, future.rate, future.hazard)
+        asked = (terms.horizon_days, discount, future.rate, future.hazard)
         if asked not in self._known:
             while len(self._known) > 1:
                 self._known.pop(next(iter(self._known)))
-            self._known[asked] = self.fit.model.expected(self.parameters, self.x, self.T, *asked)
+            self._known[asked] = self.who.expected(self.parameters, *asked)
         return self._known[asked]
 
     def purchases(self, terms: Terms, future: Future) -> np.ndarray:
@@ -213,5 +211,5 @@ class Block:
 
     def value(self, terms: Terms, future: Future) -> np.ndarray:
         """Discounted expected margin, in major units: (draws, cells)."""
-        discounted = self._expected(terms, future, terms.force(self.fit.unit_days))
+        discounted = self._expected(terms, future, terms.force(self.who.fit.unit_days))
         return terms.margin * future.spend * self.spend * discounted

@@ -1,0 +1,167 @@
+"""Customers as a fit sees them: every question about people goes through here, whatever the fit knows of them.
+
+A fit may have one set of parameters for all, or one for each group of customers. What asks for P(alive), for expected
+purchases or for a simulated future need not know which.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clvkit.processes.base import Drawn
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from clvkit.fit import Fit
+
+
+@dataclass(frozen=True)
+class Histories:
+    """What some customers did up to the as-of date, for a fitted process.
+
+    Attributes
+    ----------
+    x, t_x, T : (rows,) frequency, recency and age, times in the unit of the parameters.
+    group : (rows,) the group of each row among those of the fit; None where all share one set of parameters.
+
+    ``draws`` are (draws, k) parameters, or (draws, groups, k) of a fit with groups; one draw is without the first axis.
+    """
+
+    fit: "Fit"
+    x: np.ndarray
+    t_x: np.ndarray
+    T: np.ndarray
+    group: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, fit: "Fit", rows: "pd.DataFrame") -> "Histories":
+        """The histories of ``rows`` with ``frequency, recency_days, T_days``, and ``segment`` for a fit with groups."""
+        unit = fit.unit_days
+        return cls(
+            fit,
+            rows["frequency"].to_numpy(np.int64),
+            rows["recency_days"].to_numpy() / unit,
+            rows["T_days"].to_numpy() / unit,
+            fit.group_of(rows),
+        )
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def take(self, who: np.ndarray) -> "Histories":
+        """The histories at the places ``who``, in that order; a place may occur more than once."""
+        group = None if self.group is None else self.group[who]
+        return replace(self, x=self.x[who], t_x=self.t_x[who], T=self.T[who], group=group)
+
+    def repeat(self, times: np.ndarray) -> "Histories":
+        """Every history as often as ``times`` (rows,) says: one row for each customer of a cell."""
+        return self.take(np.repeat(np.arange(len(self)), times))
+
+    def p_alive(self, draws: np.ndarray) -> np.ndarray:
+        """P(alive) at the as-of date: (draws, rows)."""
+        return self._each(draws, lambda one, drawn: one.fit.model.p_alive(drawn, one.x, one.t_x, one.T))
+
+    def expected(
+        self,
+        draws: np.ndarray,
+        horizon_days: float,
+        force: float = 0.0,
+        rate: float = 1.0,
+        hazard: float = 1.0,
+    ) -> np.ndarray:
+        """(Discounted) expected purchases of those alive, within ``horizon_days``: (draws, rows).
+
+        ``force`` is the continuous discount rate per unit of time of the fit; see `Process.expected` for the others.
+        """
+        horizon = horizon_days / self.fit.unit_days
+        return self._each(
+            draws,
+            lambda one, drawn: one.fit.model.expected(drawn, one.x, one.T, horizon, force, rate, hazard),
+        )
+
+    def simulate_future(self, parameters: np.ndarray, horizon_days: float, rng: np.random.Generator) -> Drawn:
+        """Purchases within ``horizon_days``, one future of everybody; times are days from the as-of date."""
+        horizon, unit = horizon_days / self.fit.unit_days, self.fit.unit_days
+        found = [
+            (at, one.fit.model.simulate_future(drawn, one.x, one.t_x, one.T, horizon, rng))
+            for at, one, drawn in self._parts(parameters)
+        ]
+        customers = [drawn.customer if at is None else at[drawn.customer] for at, drawn in found]
+        return Drawn(np.concatenate(customers), np.concatenate([drawn.time for _, drawn in found]) * unit)
+
+    def _parts(self, draws: np.ndarray) -> Iterator[tuple[np.ndarray | None, "Histories", np.ndarray]]:
+        """Places, histories and parameters of each group that occurs; places are None where there is one for all."""
+        if self.group is None:
+            yield None, self, draws
+            return
+        for code in np.unique(self.group):
+            at = np.flatnonzero(self.group == code)
+            yield at, self.take(at), draws[..., code, :]
+
+    def _each(self, draws: np.ndarray, ask) -> np.ndarray:
+        if self.group is None:
+            return np.atleast_2d(ask(self, draws))
+        out = np.empty((len(draws), len(self)))
+        for at, one, drawn in self._parts(draws):
+            out[:, at] = ask(one, drawn)
+        return out
+
+
+@dataclass(frozen=True)
+class Spenders:
+    """What the same customers spent on their repeat purchases, for a fitted model of spend.
+
+    ``x`` (rows,) purchases, ``spent`` (rows,) their total in major units, none below zero; ``group`` as in `Histories`.
+    """
+
+    fit: "Fit"
+    x: np.ndarray
+    spent: np.ndarray
+    group: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, fit: "Fit", rows: "pd.DataFrame", minor_per_unit: float) -> "Spenders":
+        """The spend of ``rows`` with ``frequency`` and ``spend_minor``, and ``segment`` for a fit with groups."""
+        spent = np.maximum(rows["spend_minor"].to_numpy(), 0) / minor_per_unit
+        return cls(fit, rows["frequency"].to_numpy(np.int64), spent, fit.group_of(rows))
+
+    def repeat(self, times: np.ndarray) -> "Spenders":
+        """Every row as often as ``times`` (rows,) says."""
+        return self.take(np.repeat(np.arange(len(self.x)), times))
+
+    def take(self, who: np.ndarray) -> "Spenders":
+        """The rows at the places ``who``, in that order."""
+        group = None if self.group is None else self.group[who]
+        return replace(self, x=self.x[who], spent=self.spent[who], group=group)
+
+    def expected(self, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Expected spend per purchase as ``base + slope · total of the purchases``: two arrays (draws, rows)."""
+        ask = self.fit.model.expected_spend
+        if self.group is None:
+            return ask(draws, self.x, self.fit.observed)
+        base, slope = np.empty((2, len(draws), len(self.x)))
+        for code in np.unique(self.group):
+            at = np.flatnonzero(self.group == code)
+            base[:, at], slope[:, at] = ask(draws[:, code], self.x[at], self.fit.observed)
+        return base, slope
+
+    def amounts(self, parameters: np.ndarray, customer: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """An amount for each purchase of ``customer`` (events,) places, at one draw of the parameters."""
+        rate, shape = self._rates(parameters, rng)
+        return (
+            rng.gamma(shape if np.ndim(shape) == 0 else shape[customer], 1.0, customer.size) / rate[customer]
+        )
+
+    def _rates(self, parameters, rng) -> tuple[np.ndarray, np.ndarray]:
+        """The rate of amounts of each customer, and their shape."""
+        draw = self.fit.model.draw_mean_rate
+        if self.group is None:
+            return draw(parameters, self.x, self.spent, rng), parameters[0]
+        rate = np.empty(len(self.x))
+        for code in np.unique(self.group):
+            at = np.flatnonzero(self.group == code)
+            rate[at] = draw(parameters[code], self.x[at], self.spent[at], rng)
+        return rate, parameters[self.group, 0]
