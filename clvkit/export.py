@@ -178,6 +178,7 @@ def _scores(run: runs.Run, study: Study, folder: Path) -> tuple[_Tally, "ir.Tabl
     from clvkit.averaging import marked, segment_means
     from clvkit.customers import averaged_cells, customer_summary, score_cells
     from clvkit.ledger.crosswalk import known_members
+    from clvkit.ledger.customers import with_confidence
     from clvkit.ledger.inclusion import InclusionSection, apply
     from clvkit.ledger.writeback import customer_scores
 
@@ -187,7 +188,9 @@ def _scores(run: runs.Run, study: Study, folder: Path) -> tuple[_Tally, "ir.Tabl
     money = {"minor_per_unit": 10**ledger.minor_digits, "days_per_year": study.days_per_year}
     summary, means = customer_summary(ledger.purchases, study.as_of), None
     if study.ledger.inclusion != InclusionSection():
-        summary = apply(summary, study.ledger.inclusion, known_members(ledger.con, folder / CROSSWALK))
+        accounts = known_members(ledger.con, folder / CROSSWALK)
+        summary = with_confidence(summary, study.ledger.identity, accounts, study.base)
+        summary = apply(summary, study.ledger.inclusion, accounts)
     if study.ledger.inclusion.averages:
         valued = summary.filter(summary.treatment != "exclude")
         kinds = marked(score_cells(valued), averaged_cells(valued))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from clvkit.refits import MergingEffect
     from clvkit.restatement import Comparison
     from clvkit.retention import Retention
+    from clvkit.segments import SegmentedFit
     from clvkit.sensitivity import Sensitivity
     from clvkit.valuation import Valuation
 
@@ -82,13 +83,14 @@ class Workbench(Recorder):
         """One row per customer who bought by the as-of date, with the rule of inclusion that fits and its treatment."""
         from clvkit.customers import customer_summary
         from clvkit.ledger.crosswalk import known_members
+        from clvkit.ledger.customers import with_confidence
         from clvkit.ledger.inclusion import apply
 
-        ledger = self.ledger()
+        ledger, section = self.ledger(), self.study.ledger
         accounts = known_members(ledger.con, self.study_folder / CROSSWALK)
-        return apply(
-            customer_summary(ledger.purchases, self.study.as_of), self.study.ledger.inclusion, accounts
-        )
+        summary = customer_summary(ledger.purchases, self.study.as_of)
+        summary = with_confidence(summary, section.identity, accounts, self.study.base)
+        return apply(summary, section.inclusion, accounts)
 
     def restatement(self) -> "Comparison | None":
         """What closed months say differently from the last version of the data; None where there was none."""
@@ -147,6 +149,25 @@ class Workbench(Recorder):
     def spend(self) -> "Fit":
         """The model of spend per purchase, Gamma-Gamma, fitted to repeat customers."""
         return self.get("spend")
+
+    def fit_by_segment(self) -> "SegmentedFit | None":
+        """The headline process fitted by segment; None where the study ignores segments."""
+        return self.get("fit_by_segment") if self.study.models.by_segment else None
+
+    def spend_by_segment(self) -> "SegmentedFit | None":
+        """The model of spend fitted by segment; None where the study ignores segments."""
+        return self.get("spend_by_segment") if self.study.models.by_segment else None
+
+    def candidates(self) -> "dict[str, Fit | SegmentedFit]":
+        """Every fit that the value could be computed with, by name: the processes, and the headline's by segment."""
+        refined = self.fit_by_segment()
+        return self.fits() | ({refined.name: refined} if refined is not None else {})
+
+    def valued_with(self) -> "tuple[Fit, Fit] | tuple[SegmentedFit, SegmentedFit]":
+        """The fits of purchases and of spend that the value is computed with."""
+        if self.study.models.segments == "value":
+            return self.get("fit_by_segment"), self.get("spend_by_segment")
+        return self.fit(), self.spend()
 
     def valuation(self) -> "Valuation":
         """What the customers are worth, and who holds it."""

@@ -7,7 +7,7 @@ import pytest
 from toys import FINISH, TABLE, snapshot, write_notebook, write_study
 
 import clvkit
-from clvkit.errors import StudyError
+from clvkit.errors import DataError, StudyError
 from clvkit.workbench import RUN_DIR, STEM, STUDY_DIR
 
 
@@ -33,6 +33,35 @@ def test_artifacts_are_made_once_and_follow_what_they_are_made_from(study_file, 
     data = study_file.with_suffix(".csv")
     data.write_text(data.read_text() + "NEW,2023-06-01,5.00\n")
     assert clvkit.open_run(study_file).cells()["n"].sum() == cells["n"].sum() + 1
+
+
+def test_an_outside_crosswalk_is_an_input_and_says_how_sure_it_is(study_file):
+    """A linker's file decides who is who: another file, another ledger; customers below a confidence are labelled."""
+    outside = study_file.with_name("outside.csv")
+    lines = study_file.with_suffix(".csv").read_text().splitlines()[1:]
+    first, second, third = list(dict.fromkeys(line.split(",")[0] for line in lines))[:3]
+    said = f"orders,{first},1,0.9\norders,{second},1,0.6\norders,{third},2,0.95\n"
+    outside.write_text("source,account,customer,confidence\n" + said)
+    ledger = {
+        "identity": {"crosswalk": "outside.csv"},
+        "inclusion": {"min_identity_confidence": {"at_least": 0.8}},
+    }
+    run = clvkit.open_run(study_file, ledger=ledger)
+    assert [one["file"] for one in run.inputs if one.get("source") == "identity"] == ["outside.csv"]
+    everybody = run.everybody().to_pandas()
+    assert sorted(everybody["identity_confidence"])[:3] == [0.6, 0.95, 1.0]
+    labelled = everybody[everybody["inclusion"].notna()]
+    assert labelled[["identity_confidence", "inclusion"]].values.tolist() == [
+        [0.6, "min_identity_confidence"]
+    ]
+    outside.write_text("source,account,customer\n")
+    again = clvkit.open_run(study_file, ledger=ledger)
+    assert again.key("ledger") != run.key("ledger")
+    apart = again.everybody().to_pandas()
+    assert len(apart) == len(everybody) + 1 and (apart["identity_confidence"] == 1).all()
+    outside.write_text(f"source,account,customer,confidence\norders,{first},1,95\n")
+    with pytest.raises(DataError, match="between 0 and 1"):
+        clvkit.open_run(study_file, ledger=ledger).everybody()
 
 
 def test_parameters_lie_over_the_study(study_file):

@@ -76,8 +76,8 @@ def source_files(section: SourceSection, base: Path, name: str | None = None) ->
 def inputs(section: LedgerSection, base: Path, banned: Collection[str] = ()) -> list[dict]:
     """Name, sha256 and size of each file of the source, without reading its rows; of tables, a hash made of theirs.
 
-    Returns a list of ``{"source": str, "file": str, "sha256": str, "bytes": int}`` in file order. This is what an
-    artifact made from the ledger is keyed by.
+    Returns a list of ``{"source": str, "file": str, "sha256": str, "bytes": int}`` in file order, an outside crosswalk
+    last, as the source ``identity``. This is what an artifact made from the ledger is keyed by.
     """
     found: list = []
     database = None
@@ -89,6 +89,9 @@ def inputs(section: LedgerSection, base: Path, banned: Collection[str] = ()) -> 
 
             database = database or database_of(section, base)
             found.append(open_table(database, name, one, banned))
+    if (written := section.identity.crosswalk) is not None:  # who is who decides every figure, too
+        path = Path(base) / written
+        found.append(SourceFile(path, _shown_name(path, Path(written), Path(base)), "", "identity"))
     return [fingerprint(one) for one in found]
 
 

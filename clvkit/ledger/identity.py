@@ -5,6 +5,7 @@ take one apart, and each time an event says so.
 """
 
 import secrets
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,6 +87,28 @@ def resolve(
         _review(notes, graph, naming.customer, pseudonyms, section),
         previous.erased,
     )
+
+
+def as_remembered(found: Crosswalk, previous: Crosswalk, as_of: date) -> Crosswalk:
+    """What of ``found`` is kept for later runs: all of it, unless it looks back.
+
+    As of a date before those that ``previous`` knows, customers come apart again whose link was not known then. That
+    holds for this run alone: they stay one customer, and the parts' pseudonyms are noted as merged into it, so that who
+    asks for the customer finds them.
+    """
+    known = [
+        *pc.unique(previous.members["since"]).to_pylist(),
+        *previous.events["as_of"].map(date.fromisoformat),
+    ]
+    new = found.events.iloc[len(previous.events) :]
+    parted = new[new["event"] == "split"]
+    if as_of >= max(known, default=as_of) or parted.empty:
+        return found
+    whole = dict(zip(parted["into"], parted["from"], strict=True))
+    customer = found.members["customer"].to_pandas().replace(whole)
+    members = found.members.set_column(2, "customer", pa.array(customer, pa.large_string()))
+    back = parted.assign(event="merge", key="", **{"from": parted["into"], "into": parted["from"]})
+    return replace(found, members=members, events=pd.concat([found.events, back], ignore_index=True))
 
 
 def _links(

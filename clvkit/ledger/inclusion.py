@@ -49,7 +49,9 @@ class InclusionSection(Section):
         None, description="Fewest purchase days, the first one counted; cannot exclude. Unit: purchases."
     )
     min_identity_confidence: Least | None = Field(
-        None, description="Least confidence in who the customer is (identity_confidence). Unit: probability."
+        None,
+        description="Least confidence in who the customer is, as the outside crosswalk of ledger.identity says it; who "
+        "rests on exact keys alone has 1. Unit: probability.",
     )
     exclude_accounts: dict[str, tuple[str, ...]] = Field(
         {}, description="Accounts that are no customers, by reason: {staff: [a17, a18], test: [t1]}."
@@ -160,7 +162,8 @@ def apply(summary: "ir.Table", section: InclusionSection, accounts: "ir.Table | 
 
     Parameters
     ----------
-    summary : as :func:`clvkit.customers.customer_summary` makes it; ``identity_confidence`` (0 to 1) if a rule asks.
+    summary : as :func:`clvkit.customers.customer_summary` makes it; ``identity_confidence`` (0 to 1) if a rule asks,
+        as :func:`clvkit.ledger.customers.with_confidence` adds it.
     accounts : ``account, customer``, if customers go by other names than the accounts that the study lists.
 
     Raises

@@ -144,7 +144,7 @@ class IdentitySection(Section):
     crosswalk: str | None = Field(
         None,
         description="CSV or Parquet file with source, account, customer, relative to the study file; it wins "
-        "over keys.",
+        "over keys. A column confidence (0 to 1) serves inclusion.min_identity_confidence.",
     )
 
     value_effect: bool = Field(

@@ -6,7 +6,9 @@ import pandas as pd
 import pytest
 
 from clvkit.customers import cells, customer_summary
+from clvkit.erasure.person import whom
 from clvkit.ledger import LedgerSection, build_ledger
+from clvkit.ledger.crosswalk import Crosswalk
 
 AS_OF = date(2024, 1, 31)
 FIRST = [("1", "a", "2024-01-03", "10", "2024-01-04"), ("2", "b", "2024-01-05", "20", "2024-01-06"),
@@ -74,6 +76,42 @@ def test_every_row_has_a_state_all_the_same(ledger):
         ("later", found["reason"].iloc[9]),
     ]
     assert sum(now.totals["rows"][s] for s in ("used", "merged", "later", "excluded")) == 10
+
+
+def test_who_is_who_is_what_was_known_then(tmp_path):
+    """Two accounts that a row loaded later joins are two customers as of the old date, with or without memory of it."""
+    then, later = AS_OF, date(2024, 5, 31)
+    rows = [
+        "id,who,day,amount,loaded,mail",
+        "1,a,2024-01-03,10,2024-01-04,a@x.test",
+        "2,b,2024-01-05,20,2024-01-06,b@x.test",
+    ]
+
+    def made(as_of, *more, memory="known"):
+        (tmp_path / "0.csv").write_text("\n".join([*rows, *more]) + "\n")
+        section = LedgerSection(
+            path="0.csv", keys={"email": "mail"}, identity={"keys": ["email"]}, extracted=date(2024, 6, 30),
+            columns={"customer": "who", "date": "day", "amount": "amount", "line_id": "id", "loaded": "loaded"},
+        )  # fmt: skip
+        return build_ledger(section, as_of=as_of, currency="EUR", base=tmp_path, crosswalk=tmp_path / memory)
+
+    def seen(ledger, as_of):
+        return cells(customer_summary(ledger.purchases, as_of)).to_csv()
+
+    joins = "3,b,2024-03-01,7,2024-03-02,a@x.test"
+    old = made(then)
+    assert seen(made(then, joins, memory="other"), then) == seen(old, then)
+    assert len(set(bought(made(later, joins))["customer"])) == 1
+    one = Crosswalk.load(tmp_path / "known").members
+    again = made(then, joins)
+    assert seen(again, then) == seen(old, then)
+    # The memory keeps the customer whole, and knows the part's name as one of theirs.
+    after = Crosswalk.load(tmp_path / "known")
+    assert after.members.equals(one)
+    whole = one["customer"][0].as_py()
+    part = next(name for name in bought(again)["customer"] if name != whole)
+    assert part in whom(whole, after, ["orders"]).names
+    assert set(bought(made(later, joins))["customer"]) == {whole}
 
 
 def test_on_a_later_date_the_last_word_counts(ledger):
