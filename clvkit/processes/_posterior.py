@@ -11,9 +11,9 @@ import numpy as np
 from numba import carray, cfunc, njit, types
 from numba.extending import intrinsic
 
-from clvkit.processes import _betageo, _gammagamma, _paretonbd
+from clvkit.processes import _betageo, _gammagamma, _paretonbd, _paretonbd_window
 
-KERNELS = {"betageo": 0, "paretonbd": 1, "gammagamma": 2}
+KERNELS = {"betageo": 0, "paretonbd": 1, "gammagamma": 2, "paretonbd_window": 3}
 _PRIOR, _BOUND = 0.5 * np.log(2 * np.pi), 80.0
 _LOGP = types.int64(
     types.uint64, types.CPointer(types.double), types.CPointer(types.double), types.CPointer(types.double),
@@ -44,7 +44,7 @@ def log_posterior(code, eta, F, I, mean, sd, gradient):  # noqa: E741
     logs, jacobian, slope = np.empty(size), np.empty((size, size)), np.empty(size)
     if code == 0:
         _betageo.coordinates_to_log(eta, logs, jacobian)
-    elif code == 1:
+    elif code == 1 or code == 3:
         _paretonbd.coordinates_to_log(eta, logs, jacobian)
     else:
         _gammagamma.coordinates_to_log(eta, logs, jacobian)
@@ -57,6 +57,8 @@ def log_posterior(code, eta, F, I, mean, sd, gradient):  # noqa: E741
         value = _betageo.kernel(parameters, F, I, slope, none, none)
     elif code == 1:
         value = _paretonbd.kernel(parameters, F, I, slope, none, none)
+    elif code == 3:
+        value = _paretonbd_window.kernel(parameters, F, I, slope, none, none)
     else:
         value = _gammagamma.kernel(parameters, F, I, slope, none, none)
     for k in range(size):
