@@ -24,6 +24,7 @@ THIN = 5_000  # about so many cells are enough to tell whether another start lea
 
 CountProcess = Literal["bgnbd", "mbgnbd", "paretonbd"]
 AnyProcess = Literal["bgnbd", "mbgnbd", "paretonbd", "gammagamma"]
+WithPriors = Literal[AnyProcess, "by_frequency"]
 TimeUnit = Literal["day", "week", "month", "year"]
 
 
@@ -85,7 +86,7 @@ class ModelsSection(Section):
         ),
     )
     time_unit: TimeUnit = Field("week", description="Unit of time that fitted parameters are stated in.")
-    priors: dict[AnyProcess, dict[str, PriorSpec]] = Field(
+    priors: dict[WithPriors, dict[str, PriorSpec]] = Field(
         default_factory=dict,
         description=("Priors that replace the defaults: process, then name of the prior, then mean and sd."),
     )
@@ -216,16 +217,21 @@ def fit_spend(
     section: ModelsSection,
     minor_per_unit: float,
     *,
+    model: str = "gammagamma",
     sample: bool | None = None,
 ) -> "Fit":
-    """Fit Gamma-Gamma to spend cells: ``frequency``, ``spend_minor`` (their total) and ``n``.
+    """Fit a model of spend, Gamma-Gamma by default, to spend cells: ``frequency``, ``spend_minor`` (a total), ``n``.
 
-    Customers whose repeat purchases total zero or less have no place in a model of positive amounts and are
-    left out; the ledger's chapter counts them. Raises `FitError` where fewer than two customers remain.
+    Customers whose repeat purchases total zero or less have no place in a model of positive amounts and are left out;
+    `clvkit.spend.refused` lists them. Which of the models of spend to use, `clvkit.spend_choice` says.
+
+    Raises
+    ------
+    FitError : where fewer than two customers with a positive total remain.
     """
     from clvkit import processes
 
-    model = processes.get("gammagamma")
+    name, model = model, processes.get(model)
     used = spend_cells[(spend_cells["frequency"] > 0) & (spend_cells["spend_minor"] > 0)]
     merged = used.groupby(["frequency", "spend_minor"], as_index=False)["n"].sum()
     if merged["n"].sum() < 2:
@@ -240,7 +246,7 @@ def fit_spend(
     fit = _fit(
         model,
         (x, spend / scale, n),
-        priors_of("gammagamma", section),
+        priors_of(name, section),
         section,
         scale=scale,
         densities=float(n.sum()),
@@ -248,6 +254,9 @@ def fit_spend(
         sample="gammagamma" in section.sampled if sample is None else sample,
     )
     averages = {"mean_spend": float(n @ (spend / x) / n.sum()), "largest_spend": float((spend / x).max())}
+    if name == "by_frequency":
+        weight = n * spend / x
+        averages["log_frequency"] = float(weight @ np.log1p(x) / weight.sum())
     return replace(fit, observed=averages)
 
 

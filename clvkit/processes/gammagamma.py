@@ -1,4 +1,4 @@
-"""Gamma-Gamma: how much a customer spends per purchase.
+"""Gamma-Gamma: how much a customer spends per purchase, whether or not that depends on how often one buys.
 
 Fader & Hardie (2013), "The Gamma-Gamma Model of Monetary Value"; Fader, Hardie & Lee (2005), "RFM and CLV",
 Journal of Marketing Research 42(4). Amounts of one customer are Gamma(p, ν), and ν ~ Gamma(q, γ) across
@@ -41,8 +41,8 @@ class GammaGamma(Model):
 
     def from_coordinates(self, eta):
         """Coordinates of the priors to (p, q, γ)."""
-        lp, lq, typical = np.moveaxis(np.asarray(eta, float), -1, 0)
-        return np.exp(np.stack([lp, lq, typical + lq - lp], axis=-1))
+        lp, lq, typical, *kappa = np.moveaxis(np.asarray(eta, float), -1, 0)
+        return np.exp(np.stack([lp, lq, typical + lq - lp, *kappa], axis=-1))
 
     def unknown_mean(self, parameters, observed: dict[str, float]) -> np.ndarray:
         """Whether parameters (3,) or (draws, 3) give the population a mean spend that the data cannot know.
@@ -100,3 +100,65 @@ class GammaGamma(Model):
 
 
 GAMMAGAMMA = GammaGamma()
+
+
+class ByFrequency(GammaGamma):
+    """Gamma-Gamma of amounts over (1 + x)^κ: mean spend per purchase grows with the number of repeat purchases x.
+
+    With κ = 0 it is Gamma-Gamma itself. Parameters are positive throughout, so the fourth is exp(κ), and ``kappa`` its
+    coordinate. A customer's level is that of the purchases seen so far and stays there: κ tells who spends more, not
+    what a further purchase does to the next. Of customers without a repeat purchase no amount is seen; they are given
+    the level of those with one, the nearest that are seen, and the curve is not carried on to 1 + 0.
+    """
+
+    name, label = "by_frequency", "Gamma-Gamma by frequency"
+    source = "Fader & Hardie 2013, with a scale that depends on frequency"
+    parameters = ("p", "q", "gamma", "exp_kappa")
+    priors = GammaGamma.priors | {
+        "log_typical_spend": Prior(
+            0.0, 1.0, "log of the typical amount pγ/q over (1 + x)^κ, per median mean spend"
+        ),
+        "kappa": Prior(
+            0.0, 0.5, "power of 1 + x that mean spend grows with; 0: it does not depend on frequency"
+        ),
+    }
+
+    def unknown_mean(self, parameters, observed: dict[str, float]) -> np.ndarray:
+        """As `GammaGamma.unknown_mean`, of a customer as frequent as those who were seen to buy again."""
+        return GAMMAGAMMA.unknown_mean(_at(parameters, observed["log_frequency"]), observed)
+
+    def expected_spend(self, parameters, x, observed: dict[str, float] | None = None):
+        """As `GammaGamma.expected_spend`: E[M | x, S] = p ((1 + x)^κ γ + S)/(px + q − 1), affine in the total S.
+
+        ``observed`` also holds ``log_frequency``, the mean of log(1 + x) over repeat customers, weighted with their
+        average amounts: where the data cannot know the mean, what takes its place is ``mean_spend`` for such customers,
+        and follows the curve for others.
+        """
+        seen = observed["log_frequency"] if observed else 0.0
+        base, slope = GAMMAGAMMA.expected_spend(_at(parameters, seen), x, observed)
+        kappa = np.log(np.asarray(parameters, float)[..., 3, None])
+        return base * np.exp(kappa * (_log_level(x) - seen)), slope
+
+    def draw_mean_rate(self, parameters, x, total, rng) -> np.ndarray:
+        """The rate of each customer's amounts as they are: Gamma(q + px, (1 + x)^κ γ + total)."""
+        p, q, gamma, growth = np.asarray(parameters, float)
+        return rng.gamma(q + p * np.asarray(x), 1.0) / (gamma * growth ** _log_level(x) + np.asarray(total))
+
+    def simulate_means(self, parameters, x, rng) -> np.ndarray:
+        """Mean spend over ``x`` (customers,) purchases of new customers who bought so often."""
+        parameters = np.asarray(parameters, float)
+        return GAMMAGAMMA.simulate_means(parameters[:3], x, rng) * parameters[3] ** _log_level(x)
+
+
+def _log_level(x) -> np.ndarray:
+    """log(1 + x), and of customers without a repeat purchase that of those with one."""
+    return np.log1p(np.maximum(np.asarray(x, float), 1.0))
+
+
+def _at(parameters, log_level) -> np.ndarray:
+    """Gamma-Gamma (…, 3) of amounts as they are at a level log(1 + x); 0: of the amounts over (1 + x)^κ."""
+    p, q, gamma, growth = np.moveaxis(np.asarray(parameters, float), -1, 0)
+    return np.stack([p, q, gamma * growth**log_level], axis=-1)
+
+
+BY_FREQUENCY = ByFrequency()

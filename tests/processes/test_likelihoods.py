@@ -7,12 +7,14 @@ from hypothesis import strategies as st
 
 from clvkit import processes
 
-NAMES = ("bgnbd", "mbgnbd", "paretonbd", "gammagamma")
+SPEND = processes.SPEND
+NAMES = ("bgnbd", "mbgnbd", "paretonbd", *SPEND)
 POINTS = {
     "bgnbd": [(0.243, 4.414, 0.793, 2.426), (3.0, 0.5, 40.0, 90.0), (0.05, 60.0, 0.02, 0.3)],
     "mbgnbd": [(0.525, 6.183, 0.891, 1.614), (3.0, 0.5, 40.0, 90.0), (0.05, 60.0, 0.02, 0.3)],
     "paretonbd": [(0.553, 10.578, 0.606, 11.669), (2.0, 0.5, 1.0, 3.0), (0.05, 60.0, 3.5, 0.2)],
     "gammagamma": [(6.25, 3.74, 15.44), (0.3, 1.5, 200.0), (40.0, 12.0, 3.0)],
+    "by_frequency": [(6.25, 3.74, 15.44, 1.3), (0.3, 1.5, 200.0, 1.0), (40.0, 12.0, 3.0, 0.6)],
 }
 
 
@@ -20,7 +22,7 @@ def some_cells(name, seed=0, size=60):
     """Random cells as the model's `prepare` takes them: two histories (or one total), then the count."""
     rng = np.random.default_rng(seed)
     n = rng.integers(1, 50, size).astype(float)
-    if name == "gammagamma":
+    if name in SPEND:
         x = rng.integers(1, 40, size)
         return x, np.round(x * rng.gamma(2.0, 15.0, size), 2) + 0.01, n
     x = np.where(rng.random(size) < 0.3, 0, rng.integers(0, 40, size))
@@ -115,7 +117,7 @@ def test_another_unit_only_adds_its_jacobian(name, seed, factor):
     value, gradient = total(name, parameters, cells)
     rescaled = (cells[0], *(column * factor for column in cells[1:-1]), cells[-1])
     again, slope = total(name, model.in_unit(parameters, factor), rescaled)
-    densities = np.sum(cells[-1] * (1 if name == "gammagamma" else cells[0]))
+    densities = np.sum(cells[-1] * (1 if name in SPEND else cells[0]))
     assert again == pytest.approx(value - densities * np.log(factor), rel=1e-10)
     np.testing.assert_allclose(slope, gradient, rtol=1e-8, atol=1e-8 * np.abs(gradient).max())
 
