@@ -65,17 +65,27 @@ def _sorted(table: ir.Table, keys: list[str]) -> pd.DataFrame:
 
 
 def _over_refunded(lines: ir.Table) -> pd.DataFrame:
-    """Orders of which more was paid back than they cost, by currency: ``currency, orders, excess_minor`` (above 0)."""
+    """Orders of which more was paid back than they cost, by currency: ``currency, orders, excess_minor`` (above 0).
+
+    A refund under a number of its own is in no order of sales; it counts against all that the customer bought on the
+    day of its sale, where that was returned whole.
+    """
     counted = lines.reason.isnull() | lines.reason.isin(("guest", "returned_in_full"))
-    named = lines.filter(counted & lines.order_id.notnull())
-    orders = named.group_by("space", "order_id", "currency").agg(
-        left=named.amount_minor.sum().cast("int64"), sold=named.amount_minor.max()
-    )
-    over = orders.filter((orders.left < 0) & (orders.sold > 0))
+    order = ["space", "order_id", "currency"]
+    orders = _beyond(lines.filter(counted & lines.order_id.notnull()), order)
+    rest = lines.filter((lines.reason == "returned_in_full") & lines.customer.notnull())
+    days = _beyond(rest.anti_join(orders, order), ["customer", "day", "currency"])
+    over = orders.select("currency", "left").union(days.select("currency", "left"))
     grouped = over.group_by("currency").agg(
         orders=over.count().cast("int64"), excess_minor=-over.left.sum().cast("int64")
     )
     return grouped.order_by("currency").to_pyarrow().to_pandas()
+
+
+def _beyond(rows: ir.Table, by: list[str]) -> ir.Table:
+    """Groups of rows that hold a sale and add up to less than nothing, with what is ``left``."""
+    sums = rows.group_by(by).agg(left=rows.amount_minor.sum().cast("int64"), sold=rows.amount_minor.max())
+    return sums.filter((sums.left < 0) & (sums.sold > 0))
 
 
 def _over_refunded_check(over: pd.DataFrame) -> Check:

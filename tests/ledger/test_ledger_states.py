@@ -225,6 +225,23 @@ def test_what_became_of_each_refund_is_told_apart(ledger_of):
     assert became == {"netted": 1, "netted_same_day": 1, "not_known_yet": 1, "refund_unmatched": 1}
 
 
+def test_a_refund_under_its_own_number_can_go_beyond_its_sale(ledger_of):
+    """Its order holds no sale, so it is held against what the customer bought on the day of the sale."""
+    rows = "c1,2024-01-05,30,a,p\nc1,2024-01-09,-34,r1,p\nc2,2024-01-05,20,b,p\nc2,2024-01-09,-20,r2,p\n"
+    rows += "c3,2024-01-05,20,c,p\nc3,2024-01-09,-25,c,p\nc4,2024-01-05,20,d,p\n"
+    ledger = ledger_of(
+        rows,
+        header="customer_id,date,amount,order,sku\n",
+        columns={"order": "order", "product": "sku"},
+        negative_amounts="net",
+    )
+    assert ledger.frames["over_refunded"].to_dict("records") == [
+        {"currency": "EUR", "orders": 2, "excess_minor": 900}
+    ]
+    found = check(ledger, "ledger.over_refunded")
+    assert found.status == "review" and found.message.startswith("Of 2 orders more was paid back")
+
+
 def test_segment_is_that_of_the_first_purchase(ledger_of):
     ledger = ledger_of(
         "c1,2024-02-05,10,shop\nc1,2024-01-05,10,web\nc2,2024-01-05,1,\nc3,2024-01-05,1,web\nc3,2024-01-05,1,shop\n",
