@@ -16,7 +16,9 @@ import ibis.expr.types as ir
 
 from clvkit.errors import DataError, StudyError
 from clvkit.ledger.detect import ask, days_of
+from clvkit.ledger.quality import count
 from clvkit.ledger.section import LedgerColumns, LedgerSection
+from clvkit.numbers import percent
 from clvkit.propose_look import Column, Source, look_at_database, look_at_files, look_at_table
 from clvkit.propose_roles import find_roles
 
@@ -205,19 +207,27 @@ def _money_settings(source: Source, roles: dict[str, Column]) -> dict[str, Any]:
     money, key = roles[role], f"ledger.columns.{role}"
     refunds = roles["quantity"] if role == "price" else money
     below = sum(n for v, n in refunds.counts.items() if v.startswith("-"))
-    if below:
-        source.doubt(
-            key,
-            f"{below:,} of {refunds.there:,} rows are below zero: refunds or corrections? See ledger.negative_amounts",
-        )
+    settings: dict[str, Any] = {}
     if guests := len(roles["customer"].values) - roles["customer"].there:
-        share = guests / len(roles["customer"].values)
-        source.doubt("ledger.columns.customer", f"{guests:,} rows ({share:.1%}) have none: guests?")
+        share = percent(guests / len(roles["customer"].values))
+        settings["guests"] = "quarantine"
+        source.doubt(
+            "ledger.guests",
+            f"{count(guests, 'row')} ({share}) {'has' if guests == 1 else 'have'} no customer. If they are guests, write "
+            "exclude: their money is reported, and valued as nobody's",
+        )
+    if below:
+        settings["negative_amounts"] = "exclude"
+        source.doubt(
+            "ledger.negative_amounts",
+            f"{below:,} of {count(refunds.there, 'row')} {'is' if below == 1 else 'are'} below zero. If they are refunds, "
+            "write net: they are taken off the orders they belong to; left out, the value is too high by them",
+        )
     if role == "price" and not {"quantity", "price"} <= set(LedgerColumns.model_fields):
         text = f"the amount is {refunds.name} x {money.name}; add a column with that product to the source"
         source.doubt("ledger.columns.amount", text)
     if money.kind:
-        return {}
+        return settings
     numbers = money.numbers
     if numbers.ambiguous:
         source.doubt(
@@ -225,7 +235,7 @@ def _money_settings(source: Source, roles: dict[str, Column]) -> dict[str, Any]:
         )
     if numbers.unread:
         source.doubt(key, f"not all values are numbers: {', '.join(repr(v) for v in numbers.unread)}")
-    settings: dict[str, Any] = {"decimal": numbers.decimal}
+    settings["decimal"] = numbers.decimal
     return settings | ({"thousands": numbers.thousands} if numbers.thousands else {})
 
 
@@ -281,11 +291,15 @@ def _written(source: Source, roles: dict[str, Column], name: str | None) -> Prop
         if source.named
         else "no row names the columns: they are 1, 2, 3 ...",
         "decimal": "decimal mark of the amounts",
+        "guests": "quarantine or exclude rows without a customer",
+        "negative_amounts": "net, exclude or quarantine",
         "thousands": "mark between groups of three digits",
     }
     order = [f for f in ("database", "relation", *LedgerSection.model_fields) if f in settings]
+    policies = [key for key in order if key in ("guests", "negative_amounts")]
     for key in dict.fromkeys(order):
-        text.line(f"ledger.{key}", settings[key], notes.get(key, ""))
+        if key not in policies:
+            text.line(f"ledger.{key}", settings[key], notes.get(key, ""))
     text.section("ledger.columns", "which column holds what")
     for role in [r for r in _TEXTS if r in columns]:
         text.line(f"ledger.columns.{role}", columns[role], _TEXTS[role])
@@ -295,6 +309,8 @@ def _written(source: Source, roles: dict[str, Column], name: str | None) -> Prop
     if form:
         asked = roles["date"].dates.ambiguous and _takes_null(LedgerSection, "date_format")
         text.line("ledger.date_format", None if asked else form, "strptime codes")
+    for key in policies:
+        text.line(f"ledger.{key}", settings[key], notes[key])
     text.section("value", "")
     text.line("value.margin", 0.30, "before tax; 0.30 is 30 %")
     text.line("value.annual_discount_rate", 0.10, "nominal and before tax; 0.10 is 10 %")

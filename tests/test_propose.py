@@ -5,6 +5,7 @@ import csv
 import os
 import random
 import sqlite3
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -113,7 +114,8 @@ def test_online_retail(tmp_path):
         "customer": "CustomerID", "date": "InvoiceDate", "quantity": "Quantity", "price": "UnitPrice",
         "order": "InvoiceNo", "product": "StockCode", "segment": "Country",
     }  # fmt: skip
-    assert "guests" in doubts(proposal, "ledger.columns.customer")[0]
+    assert "guests" in doubts(proposal, "ledger.guests")[0]
+    assert "refunds" in doubts(proposal, "ledger.negative_amounts")[0]
     assert 'date_format: "%Y-%m-%d %H:%M:%S"' in proposal.yaml
     assert yaml.safe_load(proposal.yaml)["as_of"] >= date(2011, 12, 8)
 
@@ -273,14 +275,25 @@ class TestUnsure:
     def test_rows_without_a_customer(self, propose):
         rows = orders()
         rows[3][0] = ""
-        (said,) = doubts(propose(table(self.HEAD, rows)), "ledger.columns.customer")
-        assert said == "1 rows (0.2%) have none: guests?"
+        (said,) = doubts(propose(table(self.HEAD, rows)), "ledger.guests")
+        assert said.startswith("1 row (0.3 %) has no customer. If they are guests, write exclude")
 
     def test_amounts_below_zero_and_not_numbers(self, propose):
         rows = orders()
         rows[3][2], rows[4][2] = "-5.00", "free"
-        below, words = doubts(propose(table(self.HEAD, rows)), "ledger.columns.amount")
-        assert below.startswith("1 of 400 rows are below zero") and "'free'" in words
+        proposal = propose(table(self.HEAD, rows))
+        (words,) = doubts(proposal, "ledger.columns.amount")
+        (below,) = doubts(proposal, "ledger.negative_amounts")
+        assert below.startswith("1 of 400 rows is below zero") and "'free'" in words
+
+    def test_what_is_written_as_asked_is_a_study(self, propose, ledger):
+        rows = orders()
+        rows[3][0], rows[4][2] = "", "-5.00"
+        proposal = propose(table(self.HEAD, rows))
+        assert ledger(proposal).totals["rows"]["quarantined"] == 1
+        text = proposal.yaml.replace("guests: quarantine", "guests: exclude")
+        settled = replace(proposal, yaml=text.replace("negative_amounts: exclude", "negative_amounts: net"))
+        assert settled.yaml != proposal.yaml and ledger(settled).totals["rows"]["quarantined"] == 0
 
     def test_a_thousand_or_a_fraction(self, propose):
         rows = [[c, d, f"{i + 1}.{i:03}"] for i, (c, d, _) in enumerate(orders(90))]

@@ -235,8 +235,8 @@ def _duplicates(f: Facts, section: LedgerSection) -> Check:
     many = what.replace("has ", "have ", 1).replace("repeats", "repeat") if f.duplicate_rows > 1 else what
     policy = "are kept as purchases" if section.duplicate_lines == "keep" else "are excluded"
     advice = (
-        "Set ledger.duplicate_lines: drop only if copies are an accident of the export: rows of different products can "
-        "look alike where the columns do not name the product."
+        "Set ledger.duplicate_lines: drop only if copies are an accident of the export: an order may have two equal "
+        "lines, and two orders of a day look alike where no column tells them apart."
         if section.duplicate_lines == "keep"
         else "Set ledger.duplicate_lines: keep if two equal rows are two sales."
     )
@@ -283,12 +283,12 @@ def _negative(f: Facts) -> list[Check]:
             "Refunds left out",
             "review" if share > MOST_NEGATIVE else "info",
             f"{count(rows, 'row')} with a negative amount, {f.own.words(minor)} in all, {'is' if rows == 1 else 'are'} "
-            f"left out by ledger.negative_amounts: {share:.1%} of the money that is modelled.",
+            f"left out by ledger.negative_amounts: {percent(share)} of the money that is modelled.",
             value=share,
             threshold=MOST_NEGATIVE,
             unit="share of the money modelled",
-            recommendation="Revenue, and with it the value, is too high by about that share. Net refunds against "
-            "their orders in the source before the value is used for money decisions."
+            recommendation="Revenue, and with it the value, is too high by about that share. ledger.negative_amounts: net "
+            "takes refunds off the orders they belong to."
             if share > MOST_NEGATIVE
             else "",
         )

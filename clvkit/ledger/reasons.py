@@ -89,7 +89,8 @@ def hint(reason: str, values: list[str | None], section: SourceSection) -> str:
     if reason == "date_after_extract":
         return "set ledger.extracted to the day the extract was made, or correct the dates"
     return {
-        "customer_missing": "check ledger.columns.customer; purchases without a customer cannot be valued",
+        "customer_missing": "check ledger.columns.customer; if these rows are guests, ledger.guests: exclude "
+        "reports their money and values nobody for it",
         "date_missing": "check ledger.columns.date, and how the export writes dates",
         "date_before_earliest": "check ledger.date_format (%y or %Y), or set ledger.earliest",
         "amount_missing": "check ledger.columns.amount, and how the export writes empty amounts",
