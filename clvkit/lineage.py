@@ -149,9 +149,11 @@ def depends_on(study_folder: Path, source_or_file: str) -> Dependents:
     start = [node for node in known if _means(node, source_or_file)]
     if not start:
         names = sorted({node.name for node in known})
+        sources = sorted({node.name for node in known if node.kind == "source"})
         raise RunError(
             f"no run of {Path(study_folder).name} has read {source_or_file}",
-            fix=did_you_mean(source_or_file, names) or f"they have read: {listed(names[:30]) or 'nothing'}",
+            fix=did_you_mean(source_or_file, names)
+            or f"name one of the sources they have read, or a file of theirs: {listed(sources[:30]) or 'none'}",
         )
     below = made.below(*start)
     shown: dict[str, list[tuple[str, str]]] = {}
