@@ -87,6 +87,8 @@ CONSEQUENCES = {
     "log_s": "how much customers differ in how fast they leave; the value far ahead rests on the prior",
     "logit_mean_dropout": "how readily customers leave; P(alive) and everything beyond the first year rest on the prior",
     "log_concentration": "how much customers differ in how readily they leave; the value far ahead rests on the prior",
+    "logit_mean_purchase": "how often customers buy",
+    "log_purchase_concentration": "how much customers differ in how often they buy",
     "log_p": "how steady one customer's amounts are",
     "log_q": "how much customers differ in what they spend; the mean spend of customers without a repeat purchase "
     "rests on the prior",

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
 
 from clvkit.errors import FitError, StudyError
+from clvkit.opportunities import DAYS, TOO_FEW, Opportunity
 from clvkit.optimum import best_of, climb
 from clvkit.rules import RuleBroken, did_you_mean, listed
 from clvkit.section import Section
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
 THIN = 5_000  # about so many cells are enough to tell whether another start leads to a higher maximum
 
-CountProcess = Literal["bgnbd", "mbgnbd", "paretonbd"]
-AnyProcess = Literal["bgnbd", "mbgnbd", "paretonbd", "gammagamma"]
+CountProcess = Literal["bgnbd", "mbgnbd", "paretonbd", "bgbb"]
+AnyProcess = Literal["bgnbd", "mbgnbd", "paretonbd", "bgbb", "gammagamma"]
 WithPriors = Literal[AnyProcess, "by_frequency"]
 TimeUnit = Literal["day", "week", "month", "year"]
 
@@ -67,12 +68,20 @@ class PriorSpec(Section):
 class ModelsSection(Section):
     """Which purchase processes are fitted, and how."""
 
+    opportunity: Opportunity | None = Field(
+        None,
+        description=(
+            "Where a customer buys at most once in a period, such as one gift a year: the period (day, week, month, "
+            "quarter or year). Purchases are then counted by whole calendar periods, which are also the unit of time "
+            "that parameters are stated in, and the running period is left out. null: purchases come at any time."
+        ),
+    )
     processes: tuple[CountProcess, ...] = Field(
         ("bgnbd", "mbgnbd", "paretonbd"),
         min_length=1,
         description=(
             "Purchase processes to fit side by side: bgnbd (BG/NBD), mbgnbd (MBG/NBD), "
-            "paretonbd (Pareto/NBD)."
+            "paretonbd (Pareto/NBD); where `opportunity` is set, also bgbb (BG/BB)."
         ),
     )
     headline: CountProcess = Field(
@@ -85,7 +94,12 @@ class ModelsSection(Section):
             "likelihood alone. gammagamma is the model of spend per purchase."
         ),
     )
-    time_unit: TimeUnit = Field("week", description="Unit of time that fitted parameters are stated in.")
+    time_unit: TimeUnit = Field(
+        "week",
+        description=(
+            "Unit of time that fitted parameters are stated in; where `opportunity` is set, that is the unit."
+        ),
+    )
     priors: dict[WithPriors, dict[str, PriorSpec]] = Field(
         default_factory=dict,
         description=("Priors that replace the defaults: process, then name of the prior, then mean and sd."),
@@ -98,6 +112,17 @@ class ModelsSection(Section):
         twice = sorted({name for name in value if value.count(name) > 1})
         if twice:
             raise RuleBroken(f"must name each process once ({listed(twice)} is repeated)")
+        return value
+
+    @field_validator("processes")
+    @classmethod
+    def _discrete_has_opportunities(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if "bgbb" in value and info.data.get("opportunity", "") is None:
+            raise RuleBroken(
+                "can have bgbb (BG/BB) only where customers buy at most once in a period",
+                "set models.opportunity to that period (day, week, month, quarter or year), or leave bgbb out",
+                at=value.index("bgbb"),
+            )
         return value
 
     @field_validator("headline")
@@ -144,7 +169,9 @@ def priors_of(name: str, section: ModelsSection) -> dict[str, "Prior"]:
 
 
 def unit_days(section: ModelsSection, days_per_year: float = 365.25) -> float:
-    """Days in the unit of time that parameters are stated in."""
+    """Days in the unit of time that parameters are stated in: the opportunity, where there is one."""
+    if section.opportunity:
+        return DAYS[section.opportunity]
     return {"day": 1.0, "week": 7.0, "month": days_per_year / 12, "year": days_per_year}[section.time_unit]
 
 
@@ -181,16 +208,24 @@ def fit_process(
         )
     recency, age = merged["recency_days"].to_numpy(float), merged["T_days"].to_numpy(float)
     _require_possible(model, x, recency, age, n)
-    scale = weighted_median(age, n) or float(age.max())  # days; fits run in multiples of the median age
+    if section.opportunity and age.max() / unit < TOO_FEW - 0.5:
+        raise FitError(
+            f"{model.label} needs a history of at least {TOO_FEW} opportunities (got {round(age.max() / unit)} whole "
+            f"{section.opportunity}s after that of the first purchase)",
+            place="models.opportunity",
+            fix=f"take a later date, or a shorter period than {section.opportunity}",
+        )
+    # days; fits run in multiples of the median age, but opportunities are counted
+    scale = unit if model.discrete else weighted_median(age, n) or float(age.max())
     return _fit(
         model,
         (x, recency / scale, age / scale, n),
         priors,
         section,
         scale=scale / unit,
-        densities=float((x * n).sum()),
+        densities=0.0 if model.discrete else float((x * n).sum()),
         unit=unit,
-        week=7.0 / scale,
+        week=None if model.discrete else 7.0 / scale,
         sample=name in section.sampled if sample is None else sample,
     )
 

@@ -14,9 +14,9 @@ import numpy as np
 from numba import carray, cfunc, njit, types
 from numba.extending import intrinsic
 
-from clvkit.processes import _betageo, _gammagamma, _paretonbd, _paretonbd_window
+from clvkit.processes import _betageo, _bgbb, _gammagamma, _paretonbd, _paretonbd_window
 
-KERNELS = {"betageo": 0, "paretonbd": 1, "gammagamma": 2, "paretonbd_window": 3}
+KERNELS = {"betageo": 0, "paretonbd": 1, "gammagamma": 2, "paretonbd_window": 3, "bgbb": 5}
 _PRIOR, _BOUND = 0.5 * np.log(2 * np.pi), 80.0
 _LOGP = types.int64(
     types.uint64, types.CPointer(types.double), types.CPointer(types.double), types.CPointer(types.double),
@@ -49,6 +49,8 @@ def log_posterior(code, eta, F, I, mean, sd, gradient):  # noqa: E741
         _betageo.coordinates_to_log(eta, logs, jacobian)
     elif code == 1 or code == 3:
         _paretonbd.coordinates_to_log(eta, logs, jacobian)
+    elif code == 5:
+        _bgbb.coordinates_to_log(eta, logs, jacobian)
     else:
         _gammagamma.coordinates_to_log(eta, logs, jacobian)
     for k in range(size):
@@ -62,6 +64,8 @@ def log_posterior(code, eta, F, I, mean, sd, gradient):  # noqa: E741
         value = _paretonbd.kernel(parameters, F, I, slope, none, none)
     elif code == 3:
         value = _paretonbd_window.kernel(parameters, F, I, slope, none, none)
+    elif code == 5:
+        value = _bgbb.kernel(parameters, F, I, slope, none, none)
     else:
         value = _gammagamma.kernel(parameters, F, I, slope, none, none)
     for k in range(size):

@@ -85,6 +85,8 @@ class Process(Model):
     ``(draws, cells)``. Times are in the unit of the parameters throughout.
     """
 
+    discrete = False  # whether times are whole numbers of opportunities, and cannot be stretched
+
     @abstractmethod
     def expected(self, parameters, x, T, horizon, discount=0.0, rate=1.0, hazard=1.0) -> np.ndarray:
         """(Discounted) expected transactions in the next ``horizon`` of a customer who is alive now.
