@@ -105,7 +105,7 @@ def _valuation(bench: "Workbench") -> Any:
     study, averaged = bench.study, bench.get("averaged")
     return valuation(bench.fit(), bench.spend(), marked(bench.cells(), averaged),
                      marked(bench.get("score_cells"), averaged), study.value,
-                     as_of=study.as_of, grain=study.cohorts.grain, currency=study.currency,
+                     as_of=bench.known_until, grain=study.cohorts.grain, currency=study.currency,
                      minor_per_unit=bench.minor_per_unit, days_per_year=study.days_per_year,
                      seed=study.models.sampler.seed)  # fmt: skip
 
@@ -148,6 +148,11 @@ def _as_of(study: "Study", _: Arguments) -> dict:
     return {"as_of": study.as_of.isoformat()}
 
 
+def _as_seen(study: "Study", arguments: Arguments) -> dict:
+    """What decides which purchases the models see, of those in the ledger."""
+    return _as_of(study, arguments) | {"opportunity": study.models.opportunity}
+
+
 #: What decides how money is shown, and no row of the ledger.
 _SHOWN_ONLY = {"shared_accounts": True, "costs": {"promotion_years"}, "identity": {"value_effect"}}
 
@@ -175,12 +180,13 @@ def _fit_settings(study: "Study", arguments: Arguments) -> dict:
     process, models = arguments.get("process", "gammagamma"), study.models.model_dump(mode="json")
     return {"priors": models["priors"].get(process, {}), "sampled": process in models["sampled"],
             "sampler": models["sampler"], "time_unit": models["time_unit"],
+            "opportunity": models["opportunity"],
             "days_per_year": study.days_per_year}  # fmt: skip
 
 
 def _value_settings(study: "Study", arguments: Arguments) -> dict:
     headline = study.models.headline
-    return _as_of(study, arguments) | {
+    return _as_seen(study, arguments) | {
         "process": headline, "fit": _fit_settings(study, {"process": headline}),
         "value": study.value.model_dump(mode="json"), "grain": study.cohorts.grain,
         "currency": study.currency}  # fmt: skip
@@ -229,14 +235,15 @@ _VALUING = (
     "clvkit.estimate",
     "clvkit.cohorts",
 )
-_TRYING = ("clvkit.accuracy", "clvkit.backtest", "clvkit.backtest_origin", "clvkit.backtest_results",
-           "clvkit.baselines", "clvkit.customers", "clvkit.forecast")  # fmt: skip
+_SEEING = ("clvkit.customers", "clvkit.opportunities")
+_TRYING = (*_SEEING, "clvkit.accuracy", "clvkit.backtest", "clvkit.backtest_origin", "clvkit.backtest_results",
+           "clvkit.baselines", "clvkit.forecast")  # fmt: skip
 
-_REFITTING = ("clvkit.customers", "clvkit.privacy_cost", "clvkit.refits")
+_REFITTING = (*_SEEING, "clvkit.privacy_cost", "clvkit.refits")
 
 
 def _table(function: str) -> Kind:
-    return Kind(_from_summary(function), _as_of, None, ("ledger",), ("clvkit.customers",), _ENGINE)
+    return Kind(_from_summary(function), _as_seen, None, ("ledger",), _SEEING, _ENGINE)
 
 
 KINDS: dict[str, Kind] = {
@@ -244,7 +251,7 @@ KINDS: dict[str, Kind] = {
     "cells": _table("cells"),
     "spend_cells": _table("spend_cells"),
     "score_cells": _table("score_cells"),
-    "averaged": Kind(_averaged, _as_of, None, ("score_cells",), ("clvkit.customers",), _ENGINE),
+    "averaged": Kind(_averaged, _as_seen, None, ("score_cells",), _SEEING, _ENGINE),
     "cohorts": Kind(_cohorts, _cohort_settings, "clvkit.cohorts:CohortTriangles",
                     ("ledger",), ("clvkit.cohorts",), _ENGINE),
     "retention": Kind(_retention, _retention_settings, "clvkit.retention:Retention", ("ledger",),

@@ -157,7 +157,8 @@ def back_test(
 
     Returns
     -------
-    Backtests : without verdicts; `Backtests.judged` adds them.
+    Backtests : without verdicts; `Backtests.judged` adds them. With ``models.opportunity``, origins and ends are those
+    of the last opportunities that were over by then.
 
     Raises
     ------
@@ -166,15 +167,17 @@ def back_test(
     """
     from clvkit.backtest_origin import Setting, from_origin
     from clvkit.backtest_results import Backtests
+    from clvkit.opportunities import by_opportunity, trial
 
-    days = [
-        horizon_from(origin, section, as_of) for origin in section.origins
+    trials = [
+        trial(origin, horizon_from(origin, section, as_of), models.opportunity) for origin in section.origins
     ]  # say what is wrong before fitting
+    purchases = by_opportunity(purchases, models.opportunity)
     setting = Setting(
         section, models, currency, minor_per_unit, section.hiatus_days or silence_days, days_per_year
     )
     made = []
-    for origin, horizon_days in zip(section.origins, days, strict=True):
+    for origin, horizon_days in trials:
         try:
             made += from_origin(purchases, origin, horizon_days, setting)
         except FitError as error:

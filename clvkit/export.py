@@ -176,17 +176,18 @@ def _require_purpose(study: Study, purpose: str) -> None:
 def _scores(run: runs.Run, study: Study, folder: Path) -> tuple[_Tally, "ir.Table"]:
     """The scores of the run's customers from what the store has kept of the run, and the summary they are read from."""
     from clvkit.averaging import marked, segment_means
-    from clvkit.customers import averaged_cells, customer_summary, score_cells
+    from clvkit.customers import averaged_cells, score_cells
     from clvkit.ledger.crosswalk import known_members
     from clvkit.ledger.customers import with_confidence
     from clvkit.ledger.inclusion import InclusionSection, apply
     from clvkit.ledger.writeback import customer_scores
+    from clvkit.opportunities import summary_of
 
     ledger: Ledger = _kept(run, folder, "ledger")
     fit: Fit = _kept(run, folder, f"fit:{study.models.headline}")
     spend: Fit = _kept(run, folder, "spend")
     money = {"minor_per_unit": 10**ledger.minor_digits, "days_per_year": study.days_per_year}
-    summary, means = customer_summary(ledger.purchases, study.as_of), None
+    summary, means = summary_of(ledger.purchases, study.as_of, study.models.opportunity), None
     if study.ledger.inclusion != InclusionSection():
         accounts = known_members(ledger.con, folder / CROSSWALK)
         summary = with_confidence(summary, study.ledger.identity, accounts, study.base)

@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 
 from clvkit.averaging import totals
-from clvkit.customers import CELL_KEYS, cells, customer_summary, spend_cells
+from clvkit.customers import CELL_KEYS, cells, spend_cells
 from clvkit.errors import FitError, StudyError
 from clvkit.ledger.section import TABLES, LedgerSection
+from clvkit.opportunities import summary_of
 from clvkit.privacy_cost import PrivacyCost, compare_reduced
 from clvkit.value import Future, Terms
 
@@ -169,7 +170,8 @@ def _fits(summary: "ir.Table", study: "Study", minor_per_unit: int) -> tuple["Fi
 
 
 def _point_value(purchases: "ir.Table", study: "Study", minor_per_unit: int) -> PointValue:
-    fit, spend, found = _fits(customer_summary(purchases, study.as_of), study, minor_per_unit)
+    seen = summary_of(purchases, study.as_of, study.models.opportunity)
+    fit, spend, found = _fits(seen, study, minor_per_unit)
     case = [(Terms.of(study.value, study.days_per_year), Future())]
     group = np.zeros(len(found), int)
     (one,) = totals(fit, spend, (fit.mle[None], spend.mle[None]), found, [group], case, minor_per_unit)[0]
@@ -181,7 +183,7 @@ def _point_scores(purchases: "ir.Table", study: "Study", minor_per_unit: int) ->
     """``customer, segment, clv`` of every customer. Customers who are alike are valued once."""
     from clvkit.valuation import scores
 
-    summary = customer_summary(purchases, study.as_of)
+    summary = summary_of(purchases, study.as_of, study.models.opportunity)
     fit, spend, _ = _fits(summary, study, minor_per_unit)
     keys = [*CELL_KEYS, "spend_minor"]
     frame = summary.select("customer", *keys).to_pyarrow().to_pandas()

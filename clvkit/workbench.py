@@ -79,6 +79,19 @@ class Workbench(Recorder):
         """The ledger: every source row with its state, and the purchases up to the as-of date."""
         return self.get("ledger")
 
+    @property
+    def known_until(self) -> date:
+        """Last day that the models know of: the as-of date, or the end of the last opportunity that was over by it."""
+        from clvkit.opportunities import known_until
+
+        return known_until(self.study.as_of, self.study.models.opportunity)
+
+    def purchases(self) -> "IbisTable":
+        """Purchases as the models see them, one row per customer and day, or per customer and opportunity."""
+        from clvkit.opportunities import by_opportunity
+
+        return by_opportunity(self.ledger().purchases, self.study.models.opportunity)
+
     def everybody(self) -> "IbisTable":
         """One row per customer who bought by the as-of date, with the rule of inclusion that fits and its treatment."""
         from clvkit.customers import customer_summary
@@ -88,7 +101,7 @@ class Workbench(Recorder):
 
         ledger, section = self.ledger(), self.study.ledger
         accounts = known_members(ledger.con, self.study_folder / CROSSWALK)
-        summary = customer_summary(ledger.purchases, self.study.as_of)
+        summary = customer_summary(self.purchases(), self.known_until)
         summary = with_confidence(summary, section.identity, accounts, self.study.base)
         return apply(summary, section.inclusion, accounts)
 
@@ -103,7 +116,7 @@ class Workbench(Recorder):
         from clvkit.customers import customer_summary
 
         if self.study.ledger.inclusion == InclusionSection():
-            return customer_summary(self.ledger().purchases, self.study.as_of)
+            return customer_summary(self.purchases(), self.known_until)
         everybody = self.everybody()
         return everybody.filter(everybody.treatment != "exclude")
 
@@ -132,7 +145,7 @@ class Workbench(Recorder):
         """Whether the data can carry a value: the checks that decide about it, before anything is fitted."""
         from clvkit.sufficiency import sufficiency_checks
 
-        return sufficiency_checks(self.cells(), self.study.sufficiency, self.study.as_of)
+        return sufficiency_checks(self.cells(), self.study.sufficiency, self.known_until)
 
     def carries_value(self) -> bool:
         """Whether the data suffice; if not, a report says so and gives no value."""

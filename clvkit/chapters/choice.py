@@ -6,11 +6,13 @@ import pandas as pd
 
 from clvkit import numbers
 from clvkit.champion import NEAR
-from clvkit.exhibits import Table
+from clvkit.exhibits import Sentence, Table
 
 if TYPE_CHECKING:
     from clvkit.champion import Choice
+    from clvkit.checks import Check
     from clvkit.fit import Fit
+    from clvkit.workbench import Workbench
 
 
 def copies(fit: "Fit", found: pd.DataFrame) -> Table:
@@ -78,6 +80,32 @@ def comparison(choice: "Choice") -> Table:
         f"such error, sign aside, among the processes whose error per customer is within {numbers.percent(NEAR, 0)} of the "
         "least. The other processes keep their numbers here: they challenge it again next time.",
     )
+
+
+def one_purchase(run: "Workbench", fit: "Fit") -> Table | Sentence:
+    """What is lost by counting a customer's orders of one day, or of one opportunity, as one purchase."""
+    period = run.study.models.opportunity
+    if period is None:
+        from clvkit.goodness import merging_effect
+
+        return merging(merging_effect(run.ledger().purchases, run.study), fit)
+    days, kept = (
+        int(table.filter(table.day <= run.known_until).count().execute())
+        for table in (run.ledger().purchases, run.purchases())
+    )
+    return Sentence(
+        f"In this study a customer's orders of one {period} count as one purchase: {numbers.count(days)} days with orders "
+        f"became {numbers.count(kept)} purchases. The last {period} that counts ended on "
+        f"{numbers.date_words(run.known_until)}; nothing later is seen by the models. Money is not affected: all orders "
+        f"of a {period} count in its amount."
+    )
+
+
+def opportunity(run: "Workbench") -> "Check":
+    """Whether the study's period of at most one purchase, or its having none, agrees with the log."""
+    from clvkit.opportunities import evidence, opportunity_check
+
+    return opportunity_check(evidence(run.ledger().purchases, run.study.as_of), run.study.models.opportunity)
 
 
 def merging(found: pd.DataFrame, fit: "Fit") -> Table:

@@ -21,7 +21,10 @@ UNITS = {1.0: "day", 7.0: "week"}
 
 def unit_of(fit: "Fit") -> str:
     """The unit of time that a fit's parameters are stated in, in words."""
-    return UNITS.get(fit.unit_days, "month" if 28 <= fit.unit_days <= 31 else "year")
+    for most, name in ((31, "month"), (92, "quarter")):
+        if fit.unit_days <= most:
+            return UNITS.get(fit.unit_days, name)
+    return "year"
 
 
 def comparison(fits: "dict[str, Fit]", headline: str) -> Table:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def page_one(run: "Workbench") -> list[Exhibit]:
     """Everything page one shows, in order; without a value where the data do not carry one."""
     ledger, cells = run.ledger(), run.cells()
-    first = covered_days(run.study.as_of, cells)
+    first = covered_days(run.known_until, cells)
     if not run.carries_value():
         lacking = [check for check in run.sufficiency() if check.stops]
         missing = " ".join(f"{check.message} {check.recommendation}" for check in lacking)

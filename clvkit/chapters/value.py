@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from clvkit import numbers
+from clvkit import numbers, processes
 from clvkit.chapters.fits import (
     as_results,
     comparison,
@@ -228,9 +228,17 @@ def rate_card(valuation: "Valuation", study: "Study") -> Table:
             "assumed; nominal, before tax, effective a year",
         ),
         (
-            "Timing",
-            "continuous",
-            "a purchase is discounted from the moment it is expected, not from a period's end",
+            (
+                "Timing",
+                f"by {study.models.opportunity}",
+                "a purchase is discounted from the end of its period",
+            )
+            if valuation.process in processes.DISCRETE
+            else (
+                "Timing",
+                "continuous",
+                "a purchase is discounted from the moment it is expected, not from a period's end",
+            )
         ),
         ("Horizon", f"{months} months", "from the as-of date"),
         (
