@@ -91,13 +91,21 @@ class ModelsSection(Section):
         ("paretonbd", "gammagamma"),
         description=(
             "Processes that get a sampled posterior, hence intervals; the others are fitted by maximum "
-            "likelihood alone. gammagamma is the model of spend per purchase."
+            "likelihood alone. gammagamma stands for the model of spend per purchase, whichever it is."
         ),
     )
     time_unit: TimeUnit = Field(
         "week",
         description=(
             "Unit of time that fitted parameters are stated in; where `opportunity` is set, that is the unit."
+        ),
+    )
+    spend: Literal["auto", "gammagamma", "by_frequency"] = Field(
+        "auto",
+        description=(
+            "Model of spend per purchase that the value is computed with: gammagamma, where it has nothing to do with "
+            "how often customers buy; by_frequency, where it grows or falls with that; auto: gammagamma, unless the "
+            "data reject it and by_frequency foretells amounts better."
         ),
     )
     priors: dict[WithPriors, dict[str, PriorSpec]] = Field(

@@ -17,6 +17,7 @@ STRONG = 0.3  # a correlation beyond this is more than sampling or a few custome
 INTERVAL = 0.9
 MOST_DRAWS = 200_000_000  # customers times simulations; fewer simulations do for more customers
 FEWEST_SIMULATIONS = 100
+MOST_REFUSED = 0.02  # of repeat customers; what they spend is then no small matter
 MOST_OF_ONE = 0.01  # of the repeat spend of all; above it, one customer moves the spend model
 
 
@@ -37,7 +38,10 @@ class SpendIndependence:
 
     @property
     def check(self) -> Check:
-        """Pass inside the model's own range; review outside it; fail where the correlation is strong."""
+        """Pass inside the model's own range; review outside it; fail where the correlation is strong as well.
+
+        One above `STRONG` is never passed: few customers have a wide range, and say little for independence.
+        """
         rho, inside = self.rho, self.low <= self.rho <= self.high
         found = (
             f"Over {numbers.count(self.customers)} repeat customers, purchases and mean spend correlate at "
@@ -47,16 +51,18 @@ class SpendIndependence:
         more = "more" if rho > 0 else "less"
         advice = (
             ""
+            if inside and abs(rho) <= STRONG
+            else f"So few customers cannot tell a correlation above {STRONG} from none: read value by class with care."
             if inside
             else f"Frequent customers spend {more} per purchase than independence says: compare observed and "
             "expected spend by frequency class, and read value by class with care."
             if abs(rho) <= STRONG
-            else "Do not value customers by one spend model for all: fit spend by segment, or take class means."
+            else "Do not value customers by Gamma-Gamma: set models.spend to by_frequency, or value by segment."
         )
         return Check(
             "spend.independence",
             "Independence of spend and frequency",
-            "pass" if inside else "review" if abs(rho) <= STRONG else "fail",
+            _status(inside, abs(rho) > STRONG),
             found,
             value=rho,
             threshold=self.high if rho > 0 else self.low,
@@ -65,6 +71,10 @@ class SpendIndependence:
             recommendation=advice,
             chapter="04_value",
         )
+
+
+def _status(inside: bool, strong: bool) -> str:
+    return {(True, False): "pass", (False, True): "fail"}.get((inside, strong), "review")
 
 
 def spend_independence(
@@ -128,6 +138,59 @@ def largest_spender(spend_cells: "pd.DataFrame", currency: str, minor_per_unit: 
         recommendation="Look whether it is a purchase that was cancelled, a wholesaler, or a wrong amount: expected spend of "
         "customers with as few purchases, and of those without any, rises with it."
         if large
+        else "",
+        chapter="04_value",
+    )
+
+
+#: Why a model of positive amounts cannot hold a customer.
+REASONS = {
+    "zero": "purchases that add up to nothing",
+    "negative": "purchases that add up to less than nothing",
+}
+
+
+def refused(spend_cells: "pd.DataFrame") -> "pd.DataFrame":
+    """The rows of ``spend_cells`` that a model of positive amounts cannot hold, with the ``reason``, one of `REASONS`.
+
+    They are repeat customers with a total of zero or less; the models of spend are fitted without them.
+    """
+    rows = spend_cells[(spend_cells["frequency"] > 0) & (spend_cells["spend_minor"] <= 0)]
+    return rows.assign(reason=np.where(rows["spend_minor"] == 0, "zero", "negative")).reset_index(drop=True)
+
+
+def refused_share(spend_cells: "pd.DataFrame") -> float:
+    """Share of repeat customers whose purchases add up to zero or less."""
+    repeat = spend_cells.loc[spend_cells["frequency"] > 0, "n"].sum()
+    return float(refused(spend_cells)["n"].sum() / repeat) if repeat else 0.0
+
+
+def refused_check(spend_cells: "pd.DataFrame", currency: str, minor_per_unit: float) -> Check:
+    """How many repeat customers the model of spend was fitted without, and why."""
+    rows, share = refused(spend_cells), refused_share(spend_cells)
+    parts = []
+    for reason, words in REASONS.items():
+        one = rows[rows["reason"] == reason]
+        if len(one):
+            money = numbers.money(float(one["n"] @ one["spend_minor"]) / minor_per_unit, currency)
+            parts.append(f"{numbers.count(one['n'].sum())} have {words} ({money})")
+    found = (
+        f"Of the repeat customers {' and '.join(parts)}: a model of positive amounts is fitted without them."
+        if parts
+        else "All repeat customers spent more than nothing: the model of spend is fitted to every one of them."
+    )
+    return Check(
+        "spend.refused",
+        "Every repeat customer's spend is positive",
+        "review" if share > MOST_REFUSED else "pass",
+        found,
+        value=share,
+        threshold=MOST_REFUSED,
+        unit="share of repeat customers",
+        severity="warn",
+        recommendation="Look at refunds and vouchers in chapter 1: without these customers the mean spend is too high. They "
+        "are listed in the table of what was left out."
+        if share > MOST_REFUSED
         else "",
         chapter="04_value",
     )

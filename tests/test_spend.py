@@ -87,3 +87,10 @@ def test_fewer_samples_are_drawn_for_very_many_customers(monkeypatch):
 )
 def test_the_verdict(rho, status):
     assert SpendIndependence(rho, -0.05, 0.05, 0.5, 100, 1000).check.status == status
+
+
+def test_a_correlation_above_the_level_never_passes():
+    """A few customers have a wide range, which holds even a strong correlation: that is no independence."""
+    check = SpendIndependence(0.35, -0.5, 0.5, 0.4, 12, 1000).check
+    assert (check.status, check.severity) == ("review", "warn")
+    assert "0.3" in check.recommendation

@@ -7,10 +7,12 @@ customers, independently of how often they buy.
 
 import numpy as np
 
+from clvkit.errors import FitError
 from clvkit.processes import _gammagamma
 from clvkit.processes.base import Model, Prior
 
 FAR = 2.0  # times the observed mean: nearer, a mean is no tail, even where all customers were seen to spend alike
+LISTED = 5  # rows named in a refusal
 NEXT_TO_ONE = 1e-12  # q − 1 where q is 1 or less: the weight of a customer's own mean is then 1
 
 
@@ -28,7 +30,13 @@ class GammaGamma(Model):
     }
 
     def prepare(self, x, spend, n):
-        """Pack spend cells (number of purchases, their total, count of customers)."""
+        """Pack spend cells (number of purchases, their total, count of customers).
+
+        Raises
+        ------
+        FitError : a total that is zero or negative, or of no purchase; the rows are listed.
+        """
+        _require_positive(self.label, *(np.asarray(column, float) for column in (x, spend, n)))
         return _gammagamma.prepare(x, spend, n)
 
     def evaluate(self, parameters, F, whole, gradient, alive, cell):
@@ -97,6 +105,17 @@ class GammaGamma(Model):
         p, q, gamma = np.asarray(parameters, float)
         x = np.asarray(x)
         return rng.gamma(p * x, 1.0) / (rng.gamma(q, 1 / gamma, x.size) * x)
+
+
+def _require_positive(label: str, x, spend, n) -> None:
+    wrong = np.flatnonzero(~((x >= 1) & (spend > 0) & np.isfinite(spend)))
+    if len(wrong):
+        rows = [f"row {at}: {x[at]:g} purchases that total {spend[at]:g}" for at in wrong[:LISTED]]
+        more = f" and {len(wrong) - LISTED:,} more" if len(wrong) > LISTED else ""
+        raise FitError(
+            f"{label} is a model of positive amounts; {n[wrong].sum():,.0f} customers have none ({'; '.join(rows)}{more})",
+            fix="leave them out, as clvkit.spend.refused lists them, or take the means of segments",
+        )
 
 
 GAMMAGAMMA = GammaGamma()
