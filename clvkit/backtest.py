@@ -186,4 +186,4 @@ def back_test(
                 place=error.place,
                 fix=error.fix or "choose a later origin",
             ) from error
-    return Backtests(models.headline, currency, tuple(made))
+    return Backtests(models.valued_with, currency, tuple(made))

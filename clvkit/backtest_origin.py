@@ -16,11 +16,15 @@ from clvkit.forecast import STEP_DAYS, Forecast, forecast, steps_to
 from clvkit.valuation import frequency_class
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import ibis.expr.types as ir
     import pandas as pd
 
     from clvkit.backtest import BacktestSection
+    from clvkit.fit import Fit
     from clvkit.fitting import ModelsSection
+    from clvkit.segments import SegmentedFit
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,6 @@ def from_origin(purchases: "ir.Table", origin: date, horizon_days: int, setting:
     cells = customers.cells(summary)
     if cells.empty:
         raise FitError("no customer had bought yet", fix="choose a later origin")
-    spend = fit_spend(customers.spend_cells(summary), models, setting.minor_per_unit)
     history_days = int(cells["T_days"].max()) + 1
     span = Span(horizon_days, min(horizon_days, history_days), setting.hiatus_days)
     end = origin + timedelta(days=horizon_days)
@@ -57,8 +60,7 @@ def from_origin(purchases: "ir.Table", origin: date, horizon_days: int, setting:
     daily = customers.daily_purchases(purchases, origin)
     classes = {"frequency_class": frequency_class(rows["frequency"])} | _segments(rows)
     made = []
-    for name in models.processes:
-        fit = fit_process(name, cells, models, days_per_year=setting.days_per_year)
+    for fit, spend in _candidates(summary, cells, setting):
         seen = forecast(
             fit,
             spend,
@@ -76,7 +78,7 @@ def from_origin(purchases: "ir.Table", origin: date, horizon_days: int, setting:
         made.append(
             Backtest(
                 origin=origin,
-                process=name,
+                process=fit.name,
                 span=span,
                 customers=known,
                 new_customers=newcomers,
@@ -93,6 +95,21 @@ def from_origin(purchases: "ir.Table", origin: date, horizon_days: int, setting:
             )
         )
     return made
+
+
+def _candidates(
+    summary: "ir.Table", cells: "pd.DataFrame", setting: Setting
+) -> "Iterator[tuple[Fit | SegmentedFit, Fit | SegmentedFit]]":
+    """Every fit that is tried, with the model of spend that goes with it: each process, and the headline's by segment."""
+    models, money = setting.models, setting.minor_per_unit
+    spend = fit_spend(customers.spend_cells(summary), models, money)
+    for name in models.processes:
+        yield fit_process(name, cells, models, days_per_year=setting.days_per_year), spend
+    if models.by_segment:
+        from clvkit.segments import fit_process_by_segment, fit_spend_by_segment
+
+        fit = fit_process_by_segment(models.headline, cells, models, days_per_year=setting.days_per_year)
+        yield fit, fit_spend_by_segment(customers.score_cells(summary), models, money, model=spend.process)
 
 
 def track(daily: "pd.DataFrame", origin: date, horizon_days: int, seen: Forecast) -> "pd.DataFrame":

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from clvkit.backtest import BacktestSection
+    from clvkit.segments import SegmentedFit
 
 
 @dataclass(frozen=True)
 class Backtest:
-    """One process, fitted on what was known at one origin, and what then happened.
+    """One process (all customers together, or by segment), fitted on what was known at one origin, and what then happened.
 
     Attributes
     ----------
@@ -44,8 +45,8 @@ class Backtest:
     span: Span
     customers: int
     new_customers: int
-    fit: Fit
-    spend: Fit
+    fit: "Fit | SegmentedFit"
+    spend: "Fit | SegmentedFit"
     actual: dict[str, float]
     predicted: dict[str, Estimate]
     accuracy: Accuracy
@@ -59,7 +60,7 @@ class Backtest:
     @property
     def label(self) -> str:
         """The process as readers know it."""
-        return self.fit.model.label
+        return self.fit.label
 
     @property
     def horizon_days(self) -> int:
@@ -145,8 +146,8 @@ class Backtest:
         return cls(**made | {
             "origin": date.fromisoformat(made["origin"]),
             "span": Span(**made["span"]),
-            "fit": Fit.load(folder / "fit"),
-            "spend": Fit.load(folder / "spend"),
+            "fit": _fit(folder / "fit"),
+            "spend": _fit(folder / "spend"),
             "predicted": {name: Estimate(**one) for name, one in made["predicted"].items()},
             "accuracy": Accuracy(**made["accuracy"]),
             "at_mle": Accuracy(**made["at_mle"]),
@@ -209,6 +210,13 @@ class Backtests:
         return cls(
             made["headline"], made["currency"], tuple(Backtest.load(folder / name) for name in made["all"])
         )
+
+
+def _fit(folder: Path) -> "Fit | SegmentedFit":
+    """The fit that was kept, by segment or of all."""
+    from clvkit.segments import SegmentedFit
+
+    return (SegmentedFit if (folder / "segments.json").exists() else Fit).load(folder)
 
 
 def _baseline(made: dict) -> Baseline:

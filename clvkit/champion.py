@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from clvkit import numbers, processes
+from clvkit import numbers
 from clvkit.checks import Check
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 NEAR = (
     0.02  # processes whose error per customer is within this share of the least are told apart by the total
 )
+TIE = 0.005  # a refinement whose total is better by less than this share has not earned its parameters
 MEASURES = ("bias", "rmse", "coverage", "calibration")  # of a hold-out
 
 
@@ -41,7 +42,8 @@ class Trial:
 class Choice:
     """The champion, the reason, and what all processes were compared on.
 
-    ``table`` has one row a process: ``process``, ``label``, ``log_likelihood``, ``bic`` (on the whole history) and,
+    ``table`` has one row a fit: ``process`` (its name), ``label``, ``refines`` (the process that a fit by segment refines,
+    None of others), ``log_likelihood``, ``bic`` (on the whole history) and,
     in the trial that was chosen on and the one quoted from, ``bias_…`` (of the number of purchases) and ``rmse_…``
     (purchases per customer), both at maximum likelihood, ``coverage_…`` (share of customers inside their 90 %
     interval), ``calibration_…`` (mean absolute error over tenths of the customers, per customer); NaN where there
@@ -88,7 +90,8 @@ class Choice:
     def check(self) -> Check:
         """Pass where the study values with the champion; review where it does not."""
         same = self.champion == self.headline
-        champion, headline = (processes.LABELS[name] for name in (self.champion, self.headline))
+        labels = self.table.set_index("process")["label"]
+        champion, headline = labels[self.champion], labels[self.headline]
         return Check(
             "fit.champion",
             "The process that the value is computed with",
@@ -98,9 +101,15 @@ class Choice:
             threshold=self.headline,
             recommendation=""
             if same
-            else f"Set models.headline to {self.champion} ({champion}), or keep {headline} and say in the study why.",
+            else f"{self._how()} to value with {champion}, or keep {headline} and say in the study why.",
             chapter="04_value",
         )
+
+    def _how(self) -> str:
+        """What in the study would make the champion the one that the value is computed with."""
+        row = self.table.set_index("process").loc[self.champion]
+        process = row["refines"] or self.champion
+        return f"Set models.headline to {process} and models.segments to {'value' if row['refines'] else 'ignore or compare'}"
 
     def _beside(self) -> str:
         """What the process of the study did in the same trials, where it is not the champion."""
@@ -144,7 +153,8 @@ def choose(fits: "dict[str, Fit]", backtests: "Backtests", headline: str) -> Cho
     for name, fit in fits.items():
         row = {
             "process": name,
-            "label": fit.model.label,
+            "label": fit.label,
+            "refines": fit.process if name != fit.process else None,
             "log_likelihood": fit.log_likelihood,
             "bic": fit.aic_bic()[1],
         }
@@ -173,5 +183,8 @@ def _best(table: pd.DataFrame) -> str:
     tried = table[table["rmse_chosen"].notna() & table["bias_chosen"].notna()]
     if tried.empty:
         return str(table.loc[table["bic"].idxmin(), "process"])
-    near = tried[tried["rmse_chosen"] <= tried["rmse_chosen"].min() * (1 + NEAR)]
-    return str(near.loc[near["bias_chosen"].abs().idxmin(), "process"])
+    near = tried[tried["rmse_chosen"] <= tried["rmse_chosen"].min() * (1 + NEAR)].set_index("process")
+    off = near["bias_chosen"].abs()
+    best, simpler = off.idxmin(), near.loc[off.idxmin(), "refines"]
+    tie = simpler in near.index and off[simpler] - off[best] < TIE
+    return str(simpler if tie else best)

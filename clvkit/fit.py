@@ -60,6 +60,16 @@ class Fit:
 
         return processes.get(self.process)
 
+    @property
+    def name(self) -> str:
+        """What tells this fit from the others of a study: the process."""
+        return self.process
+
+    @property
+    def label(self) -> str:
+        """The fit as readers know it."""
+        return self.model.label
+
     def group_of(self, rows: "pd.DataFrame") -> None:
         """None: all customers share one set of parameters (a fit by segment says whose each row's are)."""
 
@@ -77,6 +87,16 @@ class Fit:
         """At most ``count`` draws, evenly spaced over chains and time; (1, k) without a posterior."""
         every = np.linspace(0, len(self.flat) - 1, min(count, len(self.flat))).round().astype(int)
         return self.flat[every]
+
+    def wider_prior_weights(self, count: int) -> np.ndarray:
+        """Weights (count,) that turn the draws of `posterior` into those under priors twice as wide."""
+        draws = self.posterior(count)
+        if self.draws is None:
+            return np.ones(len(draws))
+        mean, sd = (np.array([getattr(p, name) for p in self.priors.values()]) for name in ("mean", "sd"))
+        score = (self.coordinates(draws) - mean) / sd
+        logs = 0.375 * np.sum(score**2, axis=1)  # log N(2 sd) − log N(sd), but for a constant
+        return np.exp(logs - logs.max())
 
     def coordinates(self, parameters: np.ndarray | None = None) -> np.ndarray:
         """Posterior draws (or ``parameters``) on the unit-free coordinates of the priors."""

@@ -108,11 +108,37 @@ class ModelsSection(Section):
             "data reject it and by_frequency foretells amounts better."
         ),
     )
+    segments: Literal["ignore", "compare", "value"] = Field(
+        "ignore",
+        description=(
+            "What to do with the segments of the ledger: ignore them; compare: fit the headline process and spend by "
+            "segment as well, with partial pooling, and try them in the back-tests; value: compute the value with those."
+        ),
+    )
+    segment_spread: float = Field(
+        0.5,
+        gt=0,
+        le=5,
+        description=(
+            "Scale of the half-normal prior of how much segments differ: standard deviation of their logs and logits "
+            "(0.5: rates half as high again, or two thirds, are usual)."
+        ),
+    )
     priors: dict[WithPriors, dict[str, PriorSpec]] = Field(
         default_factory=dict,
         description=("Priors that replace the defaults: process, then name of the prior, then mean and sd."),
     )
     sampler: SamplerSection = Field(default_factory=SamplerSection, description="Settings of the sampler.")
+
+    @property
+    def by_segment(self) -> bool:
+        """Whether anything is fitted by segment."""
+        return self.segments != "ignore"
+
+    @property
+    def valued_with(self) -> str:
+        """Name of the fit that the value is computed with: a process, or one by segment."""
+        return f"{self.headline}_by_segment" if self.segments == "value" else self.headline
 
     @field_validator("processes", "sampled")
     @classmethod

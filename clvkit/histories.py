@@ -79,7 +79,9 @@ class Histories:
         horizon = horizon_days / self.fit.unit_days
         return self._each(
             draws,
-            lambda one, drawn: one.fit.model.expected(drawn, one.x, one.T, horizon, force, rate, hazard),
+            lambda one, drawn: one.fit.model.expected(
+                drawn, one.x, one.T, horizon, force, rate, hazard, t_x=one.t_x
+            ),
         )
 
     def simulate_future(self, parameters: np.ndarray, horizon_days: float, rng: np.random.Generator) -> Drawn:

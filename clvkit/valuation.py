@@ -11,7 +11,7 @@ import numpy as np
 
 from clvkit.averaging import MARK, is_own, pools, segment_means, totals
 from clvkit.estimate import Estimate
-from clvkit.value import BLOCK, Block, Future, Terms, Totals, ValueSection, pair
+from clvkit.value import BLOCK, Block, Future, Terms, Totals, ValueSection, pair, stretch
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,6 +43,7 @@ class Valuation:
     """
 
     process: str
+    label: str
     customers: int
     currency: str
     terms: Terms
@@ -60,6 +61,7 @@ class Valuation:
             frame.to_parquet(folder / f"{name}.parquet", index=False)
         made = {
             "process": self.process,
+            "label": self.label,
             "customers": self.customers,
             "currency": self.currency,
             "terms": asdict(self.terms),
@@ -191,7 +193,8 @@ def valuation(
         groups[scheme] = frame.assign(outcome_low=low, outcome_high=high)
     estimates["customer_equity_outcome"] = with_noise(looks[headline], money[0].sum(axis=1))
     estimates["purchases_outcome"] = with_noise(estimates["purchases_expected"], counts)
-    weights = wider_prior_weights(fit, purchases) * wider_prior_weights(spend, amounts)
+    weights = stretch(fit.wider_prior_weights(section.posterior_draws), len(purchases))
+    weights = weights * stretch(spend.wider_prior_weights(section.posterior_draws), len(purchases))
     wider = float(np.average(paths[headline], weights=weights)) if len(purchases) > 1 else None
     alone = None
     if not one_by_one:
@@ -199,7 +202,17 @@ def valuation(
         (each,) = totals(fit, spend, (purchases, amounts), *everybody, minor_per_unit, money_only=True)[0]
         alone = float(each.value.sum(axis=1).mean())
     return Valuation(
-        fit.process, number, currency, terms, section.interval, estimates, groups, path, wider, alone
+        fit.process,
+        fit.label,
+        number,
+        currency,
+        terms,
+        section.interval,
+        estimates,
+        groups,
+        path,
+        wider,
+        alone,
     )
 
 
@@ -208,16 +221,6 @@ def with_noise(expected: Estimate, simulated: np.ndarray) -> Estimate:
     tail = (1 - expected.interval) / 2
     low, high = np.quantile(simulated, [tail, 1 - tail])
     return replace(expected, low=float(low), high=float(high), kind="outcome")
-
-
-def wider_prior_weights(fit: "Fit", draws: np.ndarray) -> np.ndarray:
-    """Weights (draws,) that turn a posterior into the one under priors twice as wide; ones without one."""
-    if fit.draws is None:
-        return np.ones(len(draws))
-    mean, sd = (np.array([getattr(p, name) for p in fit.priors.values()]) for name in ("mean", "sd"))
-    score = (fit.coordinates(draws) - mean) / sd
-    logs = 0.375 * np.sum(score**2, axis=1)  # log N(2 sd) − log N(sd), but for a constant
-    return np.exp(logs - logs.max())
 
 
 def _group_table(names, codes, n, drawn: Totals, plug: Totals, interval: float) -> "pd.DataFrame":

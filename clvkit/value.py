@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field, field_validator
 
-from clvkit.histories import Histories, Spenders
 from clvkit.rules import RuleBroken, rate_hint
 from clvkit.section import Section
 
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from clvkit.fit import Fit
+    from clvkit.histories import Histories
 
 BLOCK = 4_000_000  # draws times cells held at once; eight bytes each, a few arrays of them
 
@@ -122,10 +122,11 @@ def pair(fit: "Fit", spend: "Fit", count: int) -> tuple[np.ndarray, np.ndarray]:
     """Up to ``count`` draws of both posteriors, row by row; without a posterior, the estimate repeated."""
     purchases, amounts = fit.posterior(count), spend.posterior(count)
     rows = max(len(purchases), len(amounts))
-    return _stretch(purchases, rows), _stretch(amounts, rows)
+    return stretch(purchases, rows), stretch(amounts, rows)
 
 
-def _stretch(draws: np.ndarray, rows: int) -> np.ndarray:
+def stretch(draws: np.ndarray, rows: int) -> np.ndarray:
+    """The same draws, evenly spaced, as ``rows`` of them."""
     return draws[np.linspace(0, len(draws) - 1, rows).round().astype(int)]
 
 
@@ -180,7 +181,7 @@ def sweep(
 class Block:
     """Some cells under all draws: ``alive`` customers and the ``spend`` they would bring per purchase."""
 
-    who: Histories
+    who: "Histories"
     parameters: np.ndarray
     alive: np.ndarray
     spend: np.ndarray
@@ -189,6 +190,8 @@ class Block:
     @classmethod
     def of(cls, fit, spend, draws, cells, minor_per_unit) -> "Block":
         """P(alive) and expected spend of each cell and draw; nothing assumed of the future enters."""
+        from clvkit.histories import Histories, Spenders
+
         n, who = cells["n"].to_numpy(float), Histories.of(fit, cells)
         alive = who.p_alive(draws[0])
         base, slope = Spenders.of(spend, cells, minor_per_unit).expected(draws[1])

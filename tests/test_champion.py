@@ -12,8 +12,8 @@ FIRST, LATER, AS_OF = date(1997, 6, 30), date(1997, 9, 30), date(1998, 6, 30)
 
 
 def fit(name, bic):
-    model = SimpleNamespace(label=name.upper())
-    return SimpleNamespace(model=model, log_likelihood=-bic / 2, aic_bic=lambda: (bic, bic))
+    process = name.removesuffix("_by_segment")
+    return SimpleNamespace(process=process, label=name.upper(), log_likelihood=-bic / 2, aic_bic=lambda: (bic, bic))
 
 
 def tried(process, origin, bias, rmse):
@@ -98,3 +98,16 @@ def test_calibration_is_the_gap_per_customer():
     row = choice.table.set_index("process").loc["bgnbd"]
     assert row["calibration_chosen"] == pytest.approx((1 + 2) / 20)
     assert row["coverage_chosen"] == 0.93
+
+
+def test_a_refinement_has_to_earn_its_parameters():
+    fits = FITS | {"paretonbd_by_segment": fit("paretonbd_by_segment", 104.0)}
+    others = [tried("bgnbd", FIRST, -0.10, 1.61), tried("mbgnbd", FIRST, -0.16, 1.60)]
+    pooled = tried("paretonbd", FIRST, 0.080, 1.60)
+    barely = choose(fits, [*others, pooled, tried("paretonbd_by_segment", FIRST, 0.077, 1.60)], "paretonbd")
+    assert barely.champion == "paretonbd"
+    clearly = choose(fits, [*others, pooled, tried("paretonbd_by_segment", FIRST, 0.02, 1.60)], "paretonbd")
+    assert clearly.champion == "paretonbd_by_segment"
+    assert clearly.check().recommendation.startswith(
+        "Set models.headline to paretonbd and models.segments to value to value with PARETONBD_BY_SEGMENT"
+    )

@@ -3,7 +3,7 @@
 from datetime import date
 from typing import TYPE_CHECKING
 
-from clvkit import numbers, processes
+from clvkit import numbers
 from clvkit.chapters.ledger_words import are, count, listed, modelled_minor
 from clvkit.chapters.value_holders import horizon_words, months_of, value_by_holder
 from clvkit.chapters.value_inclusion import in_words, steps_of
@@ -126,7 +126,7 @@ def rests_on(valuation: "Valuation", study: "Study") -> str:
         f"A margin of {numbers.rate(terms.margin).removesuffix(' a year')} of revenue and a discount rate of "
         f"{numbers.rate(terms.annual_discount_rate)}: both are **assumptions** of the study, nominal and before tax. "
         f"Purchases count {horizon_words(months_of(valuation))}. The process is "
-        f"{processes.LABELS[valuation.process]}, fitted to the whole history."
+        f"{valuation.label}, fitted to the whole history."
     )
 
 

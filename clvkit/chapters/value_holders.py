@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from clvkit import numbers, processes
+from clvkit import numbers
 from clvkit.chapters.fits import mean_for_never
 from clvkit.exhibits import Figure, Sentence, Table
 from clvkit.publish import style
@@ -143,7 +143,7 @@ def who_they_are(valuation: "Valuation", spend: "Fit") -> Sentence:
     if "no repeat purchase" not in frame.index:
         return Sentence("Every customer has bought at least twice.")
     never, whole = frame.loc["no repeat purchase"], frame.sum(numeric_only=True)
-    label = processes.LABELS[valuation.process]
+    label = valuation.label
     text = (
         f"**{numbers.count(never['customers'])} customers, {numbers.percent(never['customers'] / whole['customers'])} of "
         f"all, have never bought again.** They are expected to make {numbers.percent(never['purchases'] / whole['purchases'])} "
