@@ -297,6 +297,26 @@ def test_withheld_rows_name_nobody_and_still_balance():
     assert rows[1:] == lines.order_by("ordinal").to_pyarrow().to_pylist()[1:]
 
 
+def test_a_refund_that_names_nobody_goes_with_the_order_of_an_erased_person():
+    """It has no account of its own: the order says whose it is; orders of another space are others'."""
+    listed = Suppression("salt").with_accounts([("shop", SHOP)])
+    said = {
+        "ordinal": [0, 1, 2, 3, 4],
+        "source": ["shop", "refunds", "refunds", "till", "shop"],
+        "space": ["shop", "shop", "shop", "till", "shop"],
+        "account": [SHOP, None, None, None, "other"],
+        "order_id": ["o1", "o1", "o2", "o1", "o2"],
+        "reason": [None] * 5,
+        "quarantined": [False] * 5,
+    }
+    lines = ibis.memtable(pa.table(said | {"reason": pa.array([None] * 5, pa.string())}))
+    found = withhold(lines, listed)
+    assert found.schema() == lines.schema()
+    rows = found.order_by("ordinal").to_pyarrow().to_pylist()
+    assert [row["reason"] for row in rows] == ["erased", "erased", None, None, None]
+    assert [row["order_id"] for row in rows] == [None, None, "o2", "o1", "o2"]
+
+
 def stopped(world, at, monkeypatch):
     """Erase, and stop at a renaming as a machine may stop; whether it got that far."""
     replace, calls = os.replace, iter(range(10_000))

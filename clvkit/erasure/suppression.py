@@ -76,7 +76,8 @@ def withhold(lines: "ir.Table", suppression: Suppression) -> "ir.Table":
     """The lines, where those of an erased account name nobody any more and end as excluded for ``erased``.
 
     Their day, product and amount stay, so that rows and money balance as before. Columns and their types are those
-    of ``lines``, which has at least ``source, account, reason, quarantined``.
+    of ``lines``, which has at least ``source, account, reason, quarantined``; with ``space, order_id``, rows without an
+    account that name one of their orders are theirs, too.
     """
     if not suppression.hashes:
         return lines
@@ -84,6 +85,12 @@ def withhold(lines: "ir.Table", suppression: Suppression) -> "ir.Table":
     gone = suppressed(known, suppression).mutate(withheld=ibis.literal(True))
     both = lines.left_join(gone, ["source", "account"])
     here = both.withheld.fill_null(False)
+    if {"space", "order_id"} <= set(lines.columns):
+        # A refund that names nobody is the person's where it names an order of theirs.
+        orders = both.filter(here & both.order_id.notnull()).select("space", "order_id").distinct()
+        orders = orders.mutate(theirs=ibis.literal(True))
+        both = both.select(*lines.columns, "withheld").left_join(orders, ["space", "order_id"])
+        here = both.withheld.fill_null(False) | (both.account.isnull() & both.theirs.fill_null(False))
     blank = {
         name: ibis.ifelse(here, ibis.null(lines[name].type()), both[name])
         for name in WITHHELD

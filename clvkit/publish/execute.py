@@ -169,6 +169,9 @@ def _execute_all(making: Making, prepared: dict[str, Any]) -> str:
 
 def _gate(making: Making) -> list[Any]:
     """Build the ledger, judge whether the data suffice, record both; the stop checks that fail."""
+    from clvkit.erasure.log import read_log
+    from clvkit.erasure.replay import withheld
+
     started = time.monotonic()
     with making.progress.stage("reading the data"):
         bench = Workbench(
@@ -179,9 +182,11 @@ def _gate(making: Making) -> list[Any]:
             run_id=making.manifest["run_id"],
         )
         making.manifest["inputs"] = bench.inputs
+        making.manifest["erasures"] = len(read_log(making.study_folder))
         ledger = bench.ledger()
         sufficiency = bench.sufficiency()
-    bench.record("ledger", ledger.totals)
+    gone = withheld(ledger)
+    bench.record("ledger", ledger.totals | ({"erased": gone} if gone["rows"] else {}))
     bench.part["checks"] = [check.to_json() for check in [*ledger.checks, *sufficiency]]
     bench.write()
     totals = ledger.totals

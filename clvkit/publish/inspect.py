@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from clvkit.study import Study
 
+#: The check that a run after an erasure equals what was published before it.
+REPLAY = "ledger.replay"
+
 _STYLES = {"pass": "green", "review": "yellow", "fail": "bold red", "info": "dim"}
 
 
@@ -92,7 +95,7 @@ def print_run(run: runs.Run, *, as_json: bool = False) -> None:
     console.print(
         "checks: " + ", ".join(f"{counted[status]} {status}" for status in ("pass", "review", "fail"))
     )
-    for line in _erasures(run):
+    for line in [*_erasures(run), *_replays(run)]:
         console.print(line)
     if (run.folder / "index.html").exists():
         print(run.folder / "index.html")
@@ -114,6 +117,20 @@ def _erasures(run: runs.Run) -> list[str]:
                 "stand, and name nobody"
             )
     return lines
+
+
+def _replays(run: runs.Run) -> list[str]:
+    """What a run after an erasure says of the one it repeats, and which runs repeat this one."""
+    said = [one["message"] for one in run.checks() if one["id"] == REPLAY and one["status"] == "pass"]
+    others = runs.list_runs(run.study, run.folder.resolve().parent.parent.parent)
+    for other in others:
+        if other.state != "complete" or not (other.folder / "checks.json").is_file():
+            continue
+        for check in other.checks():
+            if check["id"] == REPLAY and check["value"] == run.run_id:
+                ties = "ties to it" if check["status"] == "pass" else "does not tie to it"
+                said.append(f"repeated after an erasure by run {other.run_id}, which {ties}")
+    return said
 
 
 def _print_ledger(study: "Study", bench: Workbench, ledger: Any) -> None:
