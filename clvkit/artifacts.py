@@ -93,9 +93,39 @@ def _fit(bench: "Workbench", process: str) -> Any:
 
 
 def _spend(bench: "Workbench") -> Any:
+    """The model of spend that the study or its data choose, fitted; the means of segments where no such model will do."""
     from clvkit.fitting import fit_spend
+    from clvkit.spend_segments import SegmentMeans
 
-    return fit_spend(bench.spend_cells(), bench.study.models, bench.minor_per_unit)
+    chosen = bench.spend_choice().used
+    if chosen == "segment_means":
+        return SegmentMeans.of(bench.get("score_cells"), bench.minor_per_unit)
+    return fit_spend(bench.spend_cells(), bench.study.models, bench.minor_per_unit, model=chosen)
+
+
+def _spend_choice(bench: "Workbench") -> Any:
+    from clvkit.spend_choice import choose_spend, last_purchases
+
+    models, known = bench.study.models, bench.purchases().semi_join(bench.summary(), "customer")
+    last = last_purchases(known, bench.known_until)  # nearly a row a customer: used here, and not kept
+    return choose_spend(bench.spend_cells(), last, models, bench.minor_per_unit, models.sampler.seed)
+
+
+def _spend_values(bench: "Workbench") -> Any:
+    from clvkit.averaging import marked
+    from clvkit.spend_values import spend_values
+
+    study = bench.study
+    return spend_values(bench.fit(), bench.spend(), bench.spend_choice(), marked(bench.cells(), bench.get("averaged")),
+                        bench.get("score_cells"), study.value, study.models, currency=study.currency,
+                        minor_per_unit=bench.minor_per_unit, days_per_year=study.days_per_year)  # fmt: skip
+
+
+def _spend_drift(bench: "Workbench") -> Any:
+    from clvkit.spend_drift import spend_drift
+
+    known = bench.purchases().semi_join(bench.summary(), "customer")
+    return spend_drift(known, bench.known_until, bench.study.days_per_year)
 
 
 def _valuation(bench: "Workbench") -> Any:
@@ -184,6 +214,16 @@ def _fit_settings(study: "Study", arguments: Arguments) -> dict:
             "days_per_year": study.days_per_year}  # fmt: skip
 
 
+def _spend_settings(study: "Study", arguments: Arguments) -> dict:
+    """What decides the model of spend: which is asked for, and what decides its fit."""
+    priors = study.models.model_dump(mode="json")["priors"].get("by_frequency", {})
+    return _as_seen(study, arguments) | _fit_settings(study, {}) | {"model": study.models.spend, "priors_by_frequency": priors}
+
+
+def _drift_settings(study: "Study", arguments: Arguments) -> dict:
+    return _as_seen(study, arguments) | {"days_per_year": study.days_per_year}
+
+
 def _value_settings(study: "Study", arguments: Arguments) -> dict:
     headline = study.models.headline
     return _as_seen(study, arguments) | {
@@ -208,7 +248,7 @@ def _sensitivity_settings(study: "Study", arguments: Arguments) -> dict:
 
 
 def _refit_settings(study: "Study", arguments: Arguments) -> dict:
-    spend = _fit_settings(study, {})
+    spend = _spend_settings(study, {})
     return _value_settings(study, arguments) | {
         "spend": spend,
         "try_without": sorted(study.privacy.try_without),
@@ -225,6 +265,7 @@ _FITTING = (
     "clvkit.sampling",
     "clvkit.laplace",
 )
+_SPENDING = (*_FITTING, "clvkit.spend", "clvkit.spend_choice", "clvkit.spend_segments")
 _VALUING = (
     *_FITTING,
     "clvkit.value",
@@ -257,7 +298,15 @@ KINDS: dict[str, Kind] = {
     "retention": Kind(_retention, _retention_settings, "clvkit.retention:Retention", ("ledger",),
                       ("clvkit.retention", "clvkit.survival", "clvkit.cohorts"), (*_ENGINE, "lifelines")),
     "fit": Kind(_fit, _fit_settings, "clvkit.fit:Fit", ("cells",), _FITTING, _MATHS),
-    "spend": Kind(_spend, _fit_settings, "clvkit.fit:Fit", ("spend_cells",), _FITTING, _MATHS),
+    "spend_choice": Kind(_spend_choice, _spend_settings, "clvkit.spend_choice:SpendChoice",
+                         ("ledger", "spend_cells"), (*_SPENDING, *_SEEING), (*_MATHS, *_ENGINE)),
+    "spend": Kind(_spend, _spend_settings, "clvkit.spend_segments:AnySpend",
+                  ("spend_cells", "score_cells", "spend_choice"), _SPENDING, _MATHS),
+    "spend_drift": Kind(_spend_drift, _drift_settings, "clvkit.spend_drift:SpendDrift", ("ledger",),
+                        (*_SEEING, "clvkit.spend_drift"), _ENGINE),
+    "spend_values": Kind(_spend_values, _value_settings, "clvkit.spend_values:SpendValues",
+                         ("cells", "score_cells", "averaged", "spend", "spend_choice"),
+                         (*_VALUING, *_SPENDING, "clvkit.spend_values"), _MATHS),
     "valuation": Kind(_valuation, _value_settings, "clvkit.valuation:Valuation",
                       ("cells", "score_cells", "averaged", "spend"), _VALUING, _MATHS),
     "scores": Kind(_scores, _value_settings, None, ("cells", "score_cells", "averaged", "spend"), _VALUING, _MATHS),

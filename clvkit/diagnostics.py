@@ -7,6 +7,7 @@ import numpy as np
 from clvkit import numbers
 from clvkit.checks import Check
 from clvkit.laplace import DRAWS, limit
+from clvkit.processes import SPEND
 
 if TYPE_CHECKING:
     from clvkit.fit import Fit
@@ -33,7 +34,7 @@ def fit_checks(fit: "Fit") -> list[Check]:
         checks.append(_effective_draws(fit))
     if fit.process == "bgnbd":
         checks.append(_never_repeaters(fit))
-    if fit.process == "gammagamma":
+    if fit.process in SPEND:
         checks.append(_mean_spend(fit))
     return checks
 
@@ -93,6 +94,7 @@ CONSEQUENCES = {
     "log_q": "how much customers differ in what they spend; the mean spend of customers without a repeat purchase "
     "rests on the prior",
     "log_typical_spend": "what is spent on a purchase",
+    "kappa": "how spend depends on how often customers buy",
 }
 
 

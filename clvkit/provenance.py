@@ -12,7 +12,7 @@ from clvkit.store import canonical_json, sha256_text
 
 HEADLINE = "customer_equity"
 #: Kinds that use the fit of the headline process: it is theirs by the study's choice, and not by a key of their label.
-USE_FIT = ("valuation", "scores", "sensitivity")
+USE_FIT = ("valuation", "scores", "sensitivity", "spend_values")
 
 #: What each kind of artifact is, for a reader.
 KIND_WORDS = {
@@ -22,7 +22,10 @@ KIND_WORDS = {
     "score_cells": "customers who are alike in all that value depends on, counted",
     "averaged": "those of them who are valued as their segment",
     "fit": "a purchase process fitted to the cells",
+    "spend_choice": "which model of spend per purchase is used, and why",
     "spend": "the model of spend per purchase",
+    "spend_drift": "whether customers' amounts drift over time",
+    "spend_values": "customer equity with each model of spend",
     "valuation": "what all customers are worth, and who holds it",
     "scores": "the value of one customer of each kind",
     "merging": "the value with accounts apart and joined, by quick fits",

@@ -166,7 +166,8 @@ def _fits(summary: "ir.Table", study: "Study", minor_per_unit: int) -> tuple["Fi
 
     found, models = cells(summary), study.models
     fit = fit_process(models.headline, found, models, sample=False, days_per_year=study.days_per_year)
-    return fit, fit_spend(spend_cells(summary), models, minor_per_unit, sample=False), found
+    name = "gammagamma" if models.spend == "auto" else models.spend  # quick fits compare like with like: the simpler model
+    return fit, fit_spend(spend_cells(summary), models, minor_per_unit, model=name, sample=False), found
 
 
 def _point_value(purchases: "ir.Table", study: "Study", minor_per_unit: int) -> PointValue:

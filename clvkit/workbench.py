@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from clvkit.retention import Retention
     from clvkit.segments import SegmentedFit
     from clvkit.sensitivity import Sensitivity
+    from clvkit.spend_choice import SpendChoice
+    from clvkit.spend_values import SpendValues
     from clvkit.valuation import Valuation
 
 #: What the runner tells a kernel: the folder of the run, the notebook's name, the study's folder.
@@ -160,8 +162,16 @@ class Workbench(Recorder):
         return {process: self.fit(process) for process in self.study.models.processes}
 
     def spend(self) -> "Fit":
-        """The model of spend per purchase, Gamma-Gamma, fitted to repeat customers."""
+        """The model of spend per purchase that is used, fitted to repeat customers; `spend_choice` says why."""
         return self.get("spend")
+
+    def spend_choice(self) -> "SpendChoice":
+        """Which model of spend is used, and why."""
+        return self.get("spend_choice")
+
+    def spend_values(self) -> "SpendValues":
+        """Customer equity with each model of spend."""
+        return self.get("spend_values")
 
     def fit_by_segment(self) -> "SegmentedFit | None":
         """The headline process fitted by segment; None where the study ignores segments."""

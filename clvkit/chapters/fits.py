@@ -79,7 +79,7 @@ def as_results(fits: "dict[str, Fit]", interval: float) -> dict[str, dict]:
 def parameters(fit: "Fit", prior_posterior: pd.DataFrame) -> Table:
     """Prior, posterior and maximum likelihood of each parameter, side by side."""
     unit = (
-        f"times in {unit_of(fit)}s" if fit.process != "gammagamma" else "gamma in the currency of the ledger"
+        f"times in {unit_of(fit)}s" if fit.process not in processes.SPEND else "gamma in the currency of the ledger"
     )
     moved = prior_posterior.assign(
         shift=(prior_posterior["posterior_mean"] - prior_posterior["mle"]).abs()
@@ -270,8 +270,8 @@ def spend_by_class(spend: "Fit", spend_cells: pd.DataFrame, minor_per_unit: floa
         rows,
         f"A repeat purchase brought between {numbers.money(low, currency)} and {numbers.money(high, currency)}, "
         "by how often people bought",
-        f"Mean amount per repeat purchase, {currency}: observed, and expected for the next one from Gamma-Gamma, "
-        "which draws a customer's own mean towards everybody's, the more so the fewer purchases there are.",
+        f"Mean amount per repeat purchase, {currency}: observed, and expected for the next one from "
+        f"{spend.model.label}, which draws a customer's own mean towards everybody's, the more so the fewer purchases there are.",
         formats={"customers": "count", "observed": "money:2", "expected": "money:2"},
         labels={
             "group": "Customers with",
@@ -280,14 +280,23 @@ def spend_by_class(spend: "Fit", spend_cells: pd.DataFrame, minor_per_unit: floa
             "expected": f"Expected next, {currency}",
         },
         note=f"Customers without a repeat purchase are valued at {mean_for_never(spend, currency)}; their first purchase "
-        "is not used. If frequent customers spend more per purchase, that assumption understates the frequent.",
+        "is not used."
+        + (
+            ""
+            if spend.process == "by_frequency"
+            else " If frequent customers spend more per purchase, that assumption understates the frequent."
+        ),
     )
 
 
 def mean_for_never(spend: "Fit", currency: str) -> str:
     """What customers without a repeat purchase are valued at, in words: the model's mean, or the observed one."""
+    if spend.process == "segment_means":
+        return "the mean amount of their segment, as everybody is"
     share, where = unknown_mean_spend(spend)
     own = "the mean spend of the whole population"
+    if spend.process == "by_frequency":
+        own = "the mean spend of customers who bought again once, the nearest that were seen"
     if not where:
         return own
     stand_in = f"the observed mean of repeat customers' averages, {numbers.money(spend.observed['mean_spend'], currency)}"
