@@ -146,7 +146,7 @@ def test_what_a_drift_does_to_the_value():
     drift = SpendDrift(100, 900, np.log(1.1), 0.02, 0.1, 0.06, 0.14, 0.0001)
     assert drift.effect(path) == pytest.approx((1.1**0.5 + 1.1**1.5) / 2 - 1)
     check = drift.check(path)
-    assert check.status == "review" and "10.2 % higher over the horizon" in check.recommendation
+    assert check.status == "review" and "10.1 % higher over the horizon" in check.recommendation
     assert SpendDrift(5, 9).effect(path) is None
 
 
