@@ -168,7 +168,7 @@ def one_way(
     cases += [DRIVERS[name].case(terms, to) for name, values in moved.items() for to in values]
     drawn = [one.value[:, 0] for one in swept(cases, draws, money_only=True)]
     plug = [float(one.value[0, 0]) for one in swept(cases, money_only=True)]
-    level = _levels(swept, terms, section.change)
+    level = _levels(swept, terms, fit.unit_days if fit.model.discrete else None)
 
     def estimate(values: np.ndarray, mle: float, unit: str) -> Estimate:
         if len(values) == 1:  # no posterior: an estimate without an interval
@@ -218,27 +218,30 @@ def one_way(
     )
 
 
-def _levels(swept, terms: Terms, change: float) -> dict:
+def _levels(swept, terms: Terms, opportunity_days: float | None) -> dict:
     """Per driver, a function from its factor to its level, in the unit that readers are told.
 
     Those of the future are read off expected purchases at the maximum-likelihood estimate, so that they mean the same in every process: the rate
     from the first moments ahead, spend from value over purchases, and the hazard from how much slower
-    purchasing is after a year.
+    purchasing is after a year. Where purchases come at opportunities, the moments are opportunities: the first one
+    ahead, and the first one after a year.
     """
-    year, day = terms.days_per_year, 1.0
+    year = terms.days_per_year
+    step, centre = (1.0, 0.5) if opportunity_days is None else (opportunity_days, 0.0)
     plain = Terms(1.0, 0.0, terms.horizon_days, year)
 
     def purchases(horizon_days: float, hazard: float = 1.0) -> Totals:
         return swept([(Terms(1.0, 0.0, horizon_days, year), Future(hazard=hazard))])[0]
 
-    instant = 1e-3 * day
+    instant = 1e-3 if opportunity_days is None else opportunity_days
     first = purchases(instant)
     rate = first.purchases.mean() / instant
     total = swept([(plain, Future())])[0]
 
     def lost(hazard: float) -> float:
-        late, early = (purchases(year + shift * day, hazard).purchases.mean() for shift in (0.5, -0.5))
-        return 1 - (late - early) / day / rate
+        ends = (year + (1 - centre) * step, year - centre * step)
+        late, early = (purchases(end, hazard).purchases.mean() for end in ends)
+        return 1 - (late - early) / step / rate
 
     return {
         "purchase_rate": lambda factor: factor * rate * year / first.alive.mean(),

@@ -157,6 +157,41 @@ class TestStudies:
         assert abs(found.latest.accuracy.bias) < 0.05
 
 
+def test_drivers_have_levels_per_opportunity(gifts):
+    """The purchase rate is of the year ahead, and the share lost of the gifts of the year after it."""
+    from clvkit.fitting import fit_spend
+    from clvkit.sensitivity import SensitivitySection, one_way
+    from clvkit.value import ValueSection
+
+    summary = summary_of(gifts, END, "year")
+    known = customers.cells(summary)
+    fit = fit_process("bgbb", known, DISCRETE)
+    spend = fit_spend(customers.spend_cells(summary), DISCRETE, 100)
+    value = ValueSection(margin=0.8, annual_discount_rate=0.1, horizon_months=60)
+    found = one_way(
+        fit,
+        spend,
+        known,
+        value,
+        SensitivitySection(),
+        currency="USD",
+        minor_per_unit=100,
+        days_per_year=365.25,
+    )
+    level = found.drivers.set_index("driver")["base"]
+    x, last, seen, n = (
+        known["frequency"],
+        known["recency_days"] / 365.25,
+        known["T_days"] / 365.25,
+        known["n"],
+    )
+    first, second = (n @ fit.model.conditional(fit.mle, x, last, seen, years) for years in (1, 2))
+    assert level["purchase_rate"] == pytest.approx(
+        first / (n @ fit.model.p_alive(fit.mle, x, last, seen)), rel=1e-9
+    )
+    assert level["dropout_hazard"] == pytest.approx(1 - (second - first) / first, rel=1e-9)
+
+
 def of_world(draw, customers_=600, seed=7):
     """A log of customers whose purchase days ``draw(rng)`` makes up, from 2000 to 2005."""
     rng = np.random.default_rng(seed)

@@ -119,9 +119,9 @@ class BetaGeometricBetaBernoulli(Process):
         return out if np.ndim(t) else out[..., 0]
 
     def simulate(self, parameters, T, rng):
-        """Repeat purchases of new customers with ``T`` (customers,) opportunities; times are their numbers."""
+        """Repeat purchases of new customers at the opportunities that end within ``T`` (customers,); times are their numbers."""
         alpha, beta, gamma, delta = np.asarray(parameters, float)
-        seen = _bgbb.opportunities(T)
+        seen = within(T)
         buy, leave = rng.beta(alpha, beta, seen.size), rng.beta(gamma, delta, seen.size)
         return _flipped(buy, np.minimum(geometric(leave, rng) - 1, seen), rng)
 
