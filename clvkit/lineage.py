@@ -1,7 +1,7 @@
 """Lineage: from a file of the user to every figure that rests on it, and back.
 
-A run's parts say which artifacts each notebook worked with and what it showed; an artifact's label says what it was
-made from. A figure is taken to rest on every artifact of its notebook: that is more than it may have used, and never
+A run's parts say which artifacts each notebook worked with, which sources it read itself, and what it showed; an
+artifact's label says what it was made from. A figure is taken to rest on every artifact of its notebook: that is more than it may have used, and never
 less.
 """
 
@@ -192,6 +192,10 @@ def _add_run(made: Graph, run: Run, labels: _Labels) -> None:
             _add_artifact(made, name.split(":")[0], key, labels, sources)
             for name, key in part["artifacts"].items()
         }
+        used |= {
+            _add_source(made, name, [read for read, source in sources.items() if source == name])
+            for name in part.get("reads", ())
+        }
         for above in sorted(used):
             made.add(above, node)
             for shown in _shown(part, run.run_id):
@@ -217,11 +221,15 @@ def _add_artifact(made: Graph, kind: str, key: str, labels: _Labels, sources: di
     for read in reads:
         consists.setdefault(sources.get(read, ONLY_SOURCE), []).append(read)
     for name, files in consists.items():
-        source = Node("source", name, sha256_text(canonical_json(sorted(files)))[:12])
-        made.add(source, node)
-        for file, sha256 in files:
-            made.add(Node("file", file, sha256), source)
+        made.add(_add_source(made, name, files), node)
     return node
+
+
+def _add_source(made: Graph, name: str, files: list[tuple[str, str]]) -> Node:
+    source = Node("source", name, sha256_text(canonical_json(sorted(files)))[:12])
+    for file, sha256 in files:
+        made.add(Node("file", file, sha256), source)
+    return source
 
 
 def _input(one: Any) -> tuple[str, str, str]:

@@ -90,6 +90,10 @@ class Recorder:
         """Note an artifact that this notebook worked with."""
         self.part["artifacts"][name] = key
 
+    def reads(self, source: str) -> None:
+        """Note a source whose files this notebook read without an artifact between."""
+        self.part["reads"] = sorted({*self.part.get("reads", ()), source})
+
     def finish(self) -> None:
         """Write this notebook's part of the results and mark it as finished; every last cell calls it."""
         from IPython.display import display

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from clvkit.artifacts import CROSSWALK, KINDS
 from clvkit.errors import StudyError
+from clvkit.ledger.files import SHARED
 from clvkit.ledger.inclusion import InclusionSection
 from clvkit.recorder import Recorder
 from clvkit.runs import DRAFT, STORE, read_json, reports_root
@@ -252,7 +253,8 @@ class Workbench(Recorder):
             "libraries": library_versions(recipe.libraries),
         }
         if kind == "ledger":
-            made_from["inputs"] = [[source["file"], source["sha256"]] for source in self.inputs]
+            rows = [source for source in self.inputs if source.get("source") != SHARED]
+            made_from["inputs"] = [[source["file"], source["sha256"]] for source in rows]
             from clvkit.erasure import Suppression
 
             if erased := Suppression.load(self.study_folder).fingerprint():

@@ -77,6 +77,21 @@ def test_only_what_a_notebook_used_counts(study):
     assert inputs_of(first, "customer_equity") == [("till.csv", "b" * 64)]
 
 
+def test_files_that_a_notebook_read_itself_count_for_it_alone(study):
+    """Who shares an account is no row of the ledger, and still decides what is shown of it."""
+    folder, first = study
+    said = json.loads((first / "run.json").read_text())
+    shared = [{"source": "shared_accounts", "file": "members.csv", "sha256": "d" * 64, "bytes": 1}]
+    (first / "run.json").write_text(json.dumps(said | {"inputs": said["inputs"] + shared}))
+    part = json.loads((first / "parts" / "01_ledger.json").read_text())
+    (first / "parts" / "01_ledger.json").write_text(json.dumps(part | {"reads": ["shared_accounts"]}))
+    assert ("members.csv", "d" * 64) in inputs_of(first, "rows")
+    assert ("members.csv", "d" * 64) not in inputs_of(first, "customer_equity")
+    resting = depends_on(folder, "shared_accounts")
+    assert resting.runs == ("aaaa0001",) and resting.artifacts == ()
+    assert resting.shown == {"aaaa0001": (("metric", "customers"), ("table", "rows"))}
+
+
 def test_a_figure_without_a_source_is_an_error(study):
     with pytest.raises(RunError, match="invented rests on no source"):
         inputs_of(study[1], "invented")

@@ -7,6 +7,7 @@ import pytest
 from toys import FINISH, TABLE, snapshot, write_notebook, write_study
 
 import clvkit
+from clvkit.chapters.ledger_shared import shared
 from clvkit.errors import DataError, StudyError
 from clvkit.workbench import RUN_DIR, STEM, STUDY_DIR
 
@@ -62,6 +63,22 @@ def test_an_outside_crosswalk_is_an_input_and_says_how_sure_it_is(study_file):
     outside.write_text(f"source,account,customer,confidence\norders,{first},1,95\n")
     with pytest.raises(DataError, match="between 0 and 1"):
         clvkit.open_run(study_file, ledger=ledger).everybody()
+
+
+def test_who_shares_an_account_is_an_input_of_what_is_shown(study_file):
+    """Another list is another input, and the same ledger: nothing is fitted again."""
+    members = study_file.with_name("members.csv")
+    members.write_text("account,customer\nSECRET00001,a\nSECRET00001,b\n")
+    ledger = {"shared_accounts": {"rule": "equal", "members": "members.csv"}}
+    run = clvkit.open_run(study_file, ledger=ledger)
+    (read,) = [one for one in run.inputs if one["source"] == "shared_accounts"]
+    assert read["file"] == "members.csv"
+    run.show(shared(run))
+    assert run.part["reads"] == ["shared_accounts"]
+    members.write_text("account,customer\nSECRET00001,a\nSECRET00001,b\nSECRET00002,b\n")
+    again = clvkit.open_run(study_file, ledger=ledger)
+    assert [one["sha256"] for one in again.inputs if one["source"] == "shared_accounts"] != [read["sha256"]]
+    assert again.key("ledger") == run.key("ledger")
 
 
 def test_parameters_lie_over_the_study(study_file):

@@ -30,12 +30,14 @@ _HOW = RULES | {
 def shared(run: "Workbench") -> list[Table]:
     """The declared split and the other rules beside it; nothing where the study declares no shared accounts."""
     from clvkit.artifacts import CROSSWALK
+    from clvkit.ledger.files import SHARED
     from clvkit.ledger.shared_totals import shared_totals
 
     ledger, section = run.ledger(), run.study.ledger.shared_accounts
     if section is None:
         return []
     found = shared_totals(ledger, section, run.study_folder / CROSSWALK, run.study.base)
+    run.reads(SHARED)
     if found.split.empty:
         return []
     return [

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from clvkit.erasure.log import read_log
 from clvkit.erasure.suppression import REASON
 from clvkit.ledger.currencies import digits_of
+from clvkit.ledger.files import SHARED
 from clvkit.ledger.reasons import STATES
 from clvkit.runs import STORE, Run, list_runs
 from clvkit.store import canonical_json
@@ -125,11 +126,11 @@ def _minor(code: str, amounts: Mapping[str, float]) -> dict[str, int]:
 
 
 def _same_study(run: Run, settings: Mapping) -> bool:
-    then = run.manifest["resolved"]
-    return all(
-        canonical_json(then.get(name)) == canonical_json(settings.get(name))
-        for name in ("ledger", "currency")
-    )
+    said = [
+        {"currency": one.get("currency"), "ledger": {**one.get("ledger", {}), SHARED: None}}
+        for one in (run.manifest["resolved"], settings)
+    ]
+    return canonical_json(said[0]) == canonical_json(said[1])
 
 
 def _erasures_before(run: Run, log: list[dict]) -> int:
@@ -139,4 +140,5 @@ def _erasures_before(run: Run, log: list[dict]) -> int:
 
 
 def _read(inputs: list[dict]) -> set[tuple[str, str, str]]:
-    return {(one.get("source") or "", one["file"], one["sha256"]) for one in inputs}
+    """The files that decide about rows."""
+    return {(one.get("source"), one["file"], one["sha256"]) for one in inputs if one.get("source") != SHARED}

@@ -20,6 +20,10 @@ ENDINGS = {
 }
 
 
+#: The source of the files that say who shares an account: they decide what is shown of the ledger, and no row of it.
+SHARED = "shared_accounts"
+
+
 @dataclass(frozen=True)
 class SourceFile:
     """One file of a source. ``name`` is what reports show: relative to the study, never absolute."""
@@ -77,7 +81,8 @@ def inputs(section: LedgerSection, base: Path, banned: Collection[str] = ()) -> 
     """Name, sha256 and size of each file of the source, without reading its rows; of tables, a hash made of theirs.
 
     Returns a list of ``{"source": str, "file": str, "sha256": str, "bytes": int}`` in file order, an outside crosswalk
-    last, as the source ``identity``. This is what an artifact made from the ledger is keyed by.
+    as the source ``identity``, and last the files of `SHARED`. An artifact made from the ledger is keyed by all but
+    these.
     """
     found: list = []
     database = None
@@ -92,6 +97,11 @@ def inputs(section: LedgerSection, base: Path, banned: Collection[str] = ()) -> 
     if (written := section.identity.crosswalk) is not None:  # who is who decides every figure, too
         path = Path(base) / written
         found.append(SourceFile(path, _shown_name(path, Path(written), Path(base)), "", "identity"))
+    shared = section.shared_accounts
+    for written in dict.fromkeys((shared.members, shared.allocation)) if shared else ():
+        if written is not None:
+            path = Path(base) / written
+            found.append(SourceFile(path, _shown_name(path, Path(written), Path(base)), "", SHARED))
     return [fingerprint(one) for one in found]
 
 
