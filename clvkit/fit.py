@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clvkit.clock import Clock
 from clvkit.processes.base import Model, Prior
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Fit:
     starts_agreeing : how many of the starting points led to the maximum.
     observed : of a spend model, in major units: ``mean_spend``, the mean over repeat customers of their average
         amount per purchase, and ``largest_spend``, the largest of those averages; empty for a process.
+    clock : of purchases, that the process was fitted on; None: the calendar.
     """
 
     process: str
@@ -52,6 +54,7 @@ class Fit:
     at_bound: tuple[str, ...] = ()
     starts_agreeing: int = 0
     observed: dict[str, float] = field(default_factory=dict)
+    clock: Clock | None = None
 
     @cached_property
     def model(self) -> Model:
@@ -159,6 +162,7 @@ class Fit:
         }
         made |= {"mle": self.mle.tolist(), "se": [_finite(v) for v in self.se]}
         made["priors"] = {name: [p.mean, p.sd, p.meaning] for name, p in self.priors.items()}
+        made["clock"] = None if self.clock is None else self.clock.to_json()
         (folder / "fit.json").write_text(json.dumps(made), encoding="utf-8")
         if self.draws is not None:
             import xarray as xr
@@ -173,6 +177,7 @@ class Fit:
         made["priors"] = {name: Prior(*values) for name, values in made["priors"].items()}
         made["mle"], made["at_bound"] = np.array(made["mle"]), tuple(made["at_bound"])
         made["se"] = np.array([np.nan if v is None else v for v in made["se"]])
+        made["clock"] = Clock.from_json(made["clock"]) if made.get("clock") else None
         fit = cls(**made)
         if not (folder / "posterior.nc").exists():
             return fit

@@ -17,14 +17,15 @@ from clvkit.section import Section
 if TYPE_CHECKING:
     import pandas as pd
 
+    from clvkit.clock import Clock
     from clvkit.fit import Fit
     from clvkit.optimum import Peak
     from clvkit.processes.base import Model, Prior
 
 THIN = 5_000  # about so many cells are enough to tell whether another start leads to a higher maximum
 
-CountProcess = Literal["bgnbd", "mbgnbd", "paretonbd", "bgbb"]
-AnyProcess = Literal["bgnbd", "mbgnbd", "paretonbd", "bgbb", "gammagamma"]
+CountProcess = Literal["bgnbd", "mbgnbd", "paretonbd", "mbgcnbd", "bgbb"]
+AnyProcess = Literal["bgnbd", "mbgnbd", "paretonbd", "mbgcnbd", "bgbb", "gammagamma"]
 WithPriors = Literal[AnyProcess, "by_frequency"]
 TimeUnit = Literal["day", "week", "month", "year"]
 
@@ -81,7 +82,8 @@ class ModelsSection(Section):
         min_length=1,
         description=(
             "Purchase processes to fit side by side: bgnbd (BG/NBD), mbgnbd (MBG/NBD), "
-            "paretonbd (Pareto/NBD); where `opportunity` is set, also bgbb (BG/BB)."
+            "paretonbd (Pareto/NBD), mbgcnbd (MBG/CNBD-k, for purchases more regular than at random; k is found by "
+            "likelihood); where `opportunity` is set, also bgbb (BG/BB)."
         ),
     )
     headline: CountProcess = Field(
@@ -189,7 +191,7 @@ def priors_of(name: str, section: ModelsSection) -> dict[str, "Prior"]:
     from clvkit.processes.base import Prior
 
     model = processes.get(name)
-    given = section.priors.get(name, {})
+    given = section.priors.get(name.partition("-")[0], {})  # MBG/CNBD-k has the same for any k
     unknown = sorted(set(given) - set(model.priors))
     if unknown:
         raise StudyError(
@@ -216,6 +218,9 @@ def fit_process(
     *,
     sample: bool | None = None,
     days_per_year: float = 365.25,
+    gaps: "pd.DataFrame | None" = None,
+    clock: "Clock | None" = None,
+    repeats: "pd.DataFrame | None" = None,
 ) -> "Fit":
     """Fit a purchase process to cells.
 
@@ -223,6 +228,11 @@ def fit_process(
     ----------
     cells : columns ``frequency``, ``recency_days``, ``T_days`` and ``n``; order and grouping do not matter.
     sample : whether to draw a posterior; default: whether ``section.sampled`` names the process.
+    gaps : of the same customers, from `clvkit.rhythm.gap_statistics`; ``mbgcnbd`` needs them to find its k, other
+        processes do without. The log-likelihood of an MBG/CNBD-k that is named with its k is NaN without them.
+    clock : of purchases; None: the calendar. Cells are of its as-of date.
+    repeats : ``day, repeat``, the repeat purchases of each day (`clvkit.customers.daily_purchases`). With them the
+        log-likelihood is one of purchases in calendar time, as without a clock; else it is one in purchase time.
 
     Raises
     ------
@@ -230,6 +240,10 @@ def fit_process(
     """
     from clvkit import processes
 
+    if name == processes.REGULAR:
+        from clvkit.rhythm_fit import fit_regular
+
+        return fit_regular(cells, section, gaps, sample=sample, days_per_year=days_per_year)
     model, unit, priors = processes.get(name), unit_days(section, days_per_year), priors_of(name, section)
     order = ["frequency", "recency_days", "T_days"]
     merged = cells.groupby(order, as_index=False)["n"].sum().sort_values(order)
@@ -249,19 +263,50 @@ def fit_process(
             place="models.opportunity",
             fix=f"take a later date, or a shorter period than {section.opportunity}",
         )
+    if clock is not None:
+        recency, age = on_clock(model, clock, recency, age)
     # days; fits run in multiples of the median age, but opportunities are counted
     scale = unit if model.discrete else weighted_median(age, n) or float(age.max())
-    return _fit(
-        model,
+    fit = _fit(
+        model if clock is None else model.on_clock(*clock.past(scale)),
         (x, recency / scale, age / scale, n),
         priors,
         section,
         scale=scale / unit,
-        densities=0.0 if model.discrete else float((x * n).sum()),
+        densities=0.0 if model.discrete else float(getattr(model, "k", 1) * (x * n).sum()),
         unit=unit,
         week=None if model.discrete else 7.0 / scale,
-        sample=name in section.sampled if sample is None else sample,
+        sample=name.partition("-")[0] in section.sampled if sample is None else sample,
     )
+    if clock is not None:
+        gain = 0.0 if repeats is None else clock.log_speed(repeats["day"], repeats["repeat"])
+        fit = replace(fit, clock=clock, log_likelihood=fit.log_likelihood + gain)
+    if getattr(model, "k", 1) == 1:
+        return fit
+    from clvkit.rhythm_fit import with_gaps
+
+    return with_gaps(fit, gaps, float((x * n).sum()))
+
+
+def on_clock(model: "Model", clock: "Clock", recency_days, T_days) -> tuple[np.ndarray, np.ndarray]:
+    """Recency and age (cells,) in the time that the likelihood of a process knows.
+
+    It is purchase time where customers can only leave at a purchase. Where lifetimes go by the calendar it is the
+    calendar, and the likelihood itself has the clock.
+
+    Raises
+    ------
+    FitError : a process that knows no clock.
+    """
+    if not hasattr(model, "on_clock"):
+        raise FitError(
+            f"{model.label} cannot run on a clock of purchases",
+            place="calendar",
+            fix="use bgnbd, mbgnbd or paretonbd, or leave the calendar out",
+        )
+    if model.clock_is_time:
+        return clock.histories(recency_days, T_days)
+    return recency_days, T_days
 
 
 def _require_possible(model: "Model", x, recency, age, n) -> None:

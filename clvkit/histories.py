@@ -24,7 +24,9 @@ class Histories:
 
     Attributes
     ----------
-    x, t_x, T : (rows,) frequency, recency and age, times in the unit of the parameters.
+    x, t_x, T : (rows,) frequency, recency and age, times in the unit of the parameters; of a fit on a clock in the time
+        that the process knows (`clvkit.fitting.on_clock`).
+    passed : (rows,) purchase time since the first purchase; None without a clock.
     group : (rows,) the group of each row among those of the fit; None where all share one set of parameters.
 
     ``draws`` are (draws, k) parameters, or (draws, groups, k) of a fit with groups; one draw is without the first axis.
@@ -35,18 +37,22 @@ class Histories:
     t_x: np.ndarray
     T: np.ndarray
     group: np.ndarray | None = None
+    passed: np.ndarray | None = None
 
     @classmethod
     def of(cls, fit: "Fit", rows: "pd.DataFrame") -> "Histories":
-        """The histories of ``rows`` with ``frequency, recency_days, T_days``, and ``segment`` for a fit with groups."""
-        unit = fit.unit_days
-        return cls(
-            fit,
-            rows["frequency"].to_numpy(np.int64),
-            rows["recency_days"].to_numpy() / unit,
-            rows["T_days"].to_numpy() / unit,
-            fit.group_of(rows),
-        )
+        """The histories of ``rows`` with ``frequency, recency_days, T_days``, and ``segment`` for a fit with groups.
+
+        For a fit on a clock they are those of its as-of date.
+        """
+        unit, x = fit.unit_days, rows["frequency"].to_numpy(np.int64)
+        t_x, T = rows["recency_days"].to_numpy(), rows["T_days"].to_numpy()
+        if fit.clock is None:
+            return cls(fit, x, t_x / unit, T / unit, fit.group_of(rows))
+        last, passed = fit.clock.histories(t_x, T)
+        if fit.model.clock_is_time:
+            t_x, T = last, passed
+        return cls(fit, x, t_x / unit, T / unit, fit.group_of(rows), passed / unit)
 
     def __len__(self) -> int:
         return len(self.x)
@@ -54,7 +60,8 @@ class Histories:
     def take(self, who: np.ndarray) -> "Histories":
         """The histories at the places ``who``, in that order; a place may occur more than once."""
         group = None if self.group is None else self.group[who]
-        return replace(self, x=self.x[who], t_x=self.t_x[who], T=self.T[who], group=group)
+        passed = None if self.passed is None else self.passed[who]
+        return replace(self, x=self.x[who], t_x=self.t_x[who], T=self.T[who], group=group, passed=passed)
 
     def repeat(self, times: np.ndarray) -> "Histories":
         """Every history as often as ``times`` (rows,) says: one row for each customer of a cell."""
@@ -62,7 +69,10 @@ class Histories:
 
     def p_alive(self, draws: np.ndarray) -> np.ndarray:
         """P(alive) at the as-of date: (draws, rows)."""
-        return self._each(draws, lambda one, drawn: one.fit.model.p_alive(drawn, one.x, one.t_x, one.T))
+        model, clock = self.fit.model, self.fit.clock
+        if clock is not None:
+            model = model.on_clock(*clock.past(self.fit.unit_days))
+        return self._each(draws, lambda one, drawn: model.p_alive(drawn, one.x, one.t_x, one.T))
 
     def expected(
         self,
@@ -76,6 +86,11 @@ class Histories:
 
         ``force`` is the continuous discount rate per unit of time of the fit; see `Process.expected` for the others.
         """
+        if self.fit.clock is not None:
+            from clvkit.clock_future import expected
+
+            asked = horizon_days, force, rate, hazard
+            return self._each(draws, lambda one, drawn: expected(one, drawn, *asked))
         horizon = horizon_days / self.fit.unit_days
         return self._each(
             draws,
@@ -86,13 +101,19 @@ class Histories:
 
     def simulate_future(self, parameters: np.ndarray, horizon_days: float, rng: np.random.Generator) -> Drawn:
         """Purchases within ``horizon_days``, one future of everybody; times are days from the as-of date."""
-        horizon, unit = horizon_days / self.fit.unit_days, self.fit.unit_days
-        found = [
-            (at, one.fit.model.simulate_future(drawn, one.x, one.t_x, one.T, horizon, rng))
-            for at, one, drawn in self._parts(parameters)
-        ]
+        found = [(at, one._simulated(drawn, horizon_days, rng)) for at, one, drawn in self._parts(parameters)]
         customers = [drawn.customer if at is None else at[drawn.customer] for at, drawn in found]
-        return Drawn(np.concatenate(customers), np.concatenate([drawn.time for _, drawn in found]) * unit)
+        return Drawn(np.concatenate(customers), np.concatenate([drawn.time for _, drawn in found]))
+
+    def _simulated(self, parameters: np.ndarray, horizon_days: float, rng: np.random.Generator) -> Drawn:
+        """One future of customers who share the parameters; times in days."""
+        if self.fit.clock is not None:
+            from clvkit.clock_future import simulated
+
+            return simulated(self, parameters, horizon_days, rng)
+        unit = self.fit.unit_days
+        drawn = self.fit.model.simulate_future(parameters, self.x, self.t_x, self.T, horizon_days / unit, rng)
+        return Drawn(drawn.customer, drawn.time * unit)
 
     def _parts(self, draws: np.ndarray) -> Iterator[tuple[np.ndarray | None, "Histories", np.ndarray]]:
         """Places, histories and parameters of each group that occurs; places are None where there is one for all."""
@@ -101,7 +122,7 @@ class Histories:
             return
         for code in np.unique(self.group):
             at = np.flatnonzero(self.group == code)
-            yield at, self.take(at), draws[..., code, :]
+            yield at, replace(self.take(at), group=None), draws[..., code, :]
 
     def _each(self, draws: np.ndarray, ask) -> np.ndarray:
         if self.group is None:

@@ -22,6 +22,7 @@ from clvkit.processes.base import Model
 if TYPE_CHECKING:
     import pandas as pd
 
+    from clvkit.clock import Clock
     from clvkit.fitting import ModelsSection, SamplerSection
 
 NOT_NAMED = "not named"
@@ -84,6 +85,11 @@ class SegmentedFit:
     def unit_days(self) -> float:
         """Days in the unit of time that parameters are stated in."""
         return self.pooled.unit_days
+
+    @property
+    def clock(self) -> "Clock | None":
+        """The clock of purchases, as in `Fit`."""
+        return self.pooled.clock
 
     @property
     def observed(self) -> dict[str, float]:
@@ -223,32 +229,40 @@ def fit_process_by_segment(
     *,
     sample: bool | None = None,
     days_per_year: float = 365.25,
+    clock: "Clock | None" = None,
+    repeats: "pd.DataFrame | None" = None,
 ) -> SegmentedFit:
     """Fit a purchase process by segment, with partial pooling.
 
     Parameters
     ----------
-    cells : as `clvkit.fitting.fit_process` takes them, with ``segment``.
+    cells, clock, repeats : as `clvkit.fitting.fit_process` takes them, cells with ``segment``.
     sample : whether to draw a posterior; default: whether ``section.sampled`` names the process.
 
     Raises
     ------
     FitError : fewer than two segments, or nothing to learn from.
     """
-    from clvkit.fitting import fit_process
+    from clvkit.fitting import fit_process, on_clock
 
-    pooled = fit_process(process, cells, section, sample=False, days_per_year=days_per_year)
+    timed = {"days_per_year": days_per_year, "clock": clock, "repeats": repeats}
+    pooled = fit_process(process, cells, section, sample=False, **timed)
     scale, packed = pooled.scale * pooled.unit_days, {}
+    model = pooled.model if clock is None else pooled.model.on_clock(*clock.past(scale))
     keys = ["frequency", "recency_days", "T_days"]
     for name, part in cells.groupby(segment_names(cells)):
         one = part.groupby(keys, as_index=False)["n"].sum().sort_values(keys)
-        times = (one[key].to_numpy(float) / scale for key in keys[1:])
-        columns = one["frequency"].to_numpy(np.int64), *times, one["n"].to_numpy(float)
-        packed[str(name)] = *pooled.model.prepare(*columns), int(one["n"].sum())
+        times = [one[key].to_numpy(float) for key in keys[1:]]
+        times = times if clock is None else on_clock(model, clock, *times)
+        columns = one["frequency"].to_numpy(np.int64), *(t / scale for t in times), one["n"].to_numpy(float)
+        packed[str(name)] = *model.prepare(*columns), int(one["n"].sum())
+    gain = 0.0 if clock is None or repeats is None else clock.log_speed(repeats["day"], repeats["repeat"])
     return _fit_packed(
         pooled,
         packed,
         section,
+        model=model,
+        gain=gain,
         densities=0.0 if pooled.model.discrete else float((cells["frequency"] * cells["n"]).sum()),
         sample_it=process in section.sampled if sample is None else sample,
     )
@@ -293,6 +307,8 @@ def _fit_packed(
     *,
     densities: float,
     sample_it: bool,
+    model: Model | None = None,
+    gain: float = 0.0,
 ) -> SegmentedFit:
     """Fit a model by segment around the fit of all.
 
@@ -301,8 +317,9 @@ def _fit_packed(
     pooled : the fit of all customers; its scale, unit and priors are the segments', too.
     packed : per segment, the cells as `Model.prepare` packs them, in multiples of ``pooled.scale``, and its customers.
     densities : times (or amounts) whose densities the likelihood multiplies, for stating it in the unit of the fit.
+    model : the likelihood of the packed cells, where it is not that of the fit of all; ``gain`` is added to it.
     """
-    began, model = time.perf_counter(), pooled.model
+    began, model = time.perf_counter(), model or pooled.model
     if len(packed) < 2:
         raise FitError(
             f"{model.label} by segment needs two segments or more (got {len(packed)})",
@@ -315,7 +332,7 @@ def _fit_packed(
     peaks = [climb(target, eta) for target, eta in zip(targets, found.eta, strict=True)]
     customers = np.array([count for _, _, count in packed.values()])
     restate = lambda eta: model.in_unit(model.from_coordinates(eta), pooled.scale)  # noqa: E731
-    shift = densities * np.log(pooled.scale)
+    shift = densities * np.log(pooled.scale) - gain
     fit = SegmentedFit(
         replace(pooled, draws=None, method="mle", diagnostics={}),
         tuple(packed),

@@ -14,9 +14,9 @@ import numpy as np
 from numba import carray, cfunc, njit, types
 from numba.extending import intrinsic
 
-from clvkit.processes import _betageo, _bgbb, _gammagamma, _paretonbd, _paretonbd_window
+from clvkit.processes import _betageo, _bgbb, _cnbd, _gammagamma, _paretonbd, _paretonbd_clock, _paretonbd_window
 
-KERNELS = {"betageo": 0, "paretonbd": 1, "gammagamma": 2, "paretonbd_window": 3, "bgbb": 5}
+KERNELS = {"betageo": 0, "paretonbd": 1, "gammagamma": 2, "paretonbd_window": 3, "cnbd": 4, "bgbb": 5, "paretonbd_clock": 6}
 _PRIOR, _BOUND = 0.5 * np.log(2 * np.pi), 80.0
 _LOGP = types.int64(
     types.uint64, types.CPointer(types.double), types.CPointer(types.double), types.CPointer(types.double),
@@ -47,8 +47,10 @@ def log_posterior(code, eta, F, I, mean, sd, gradient):  # noqa: E741
     logs, jacobian, slope = np.empty(size), np.empty((size, size)), np.empty(size)
     if code == 0:
         _betageo.coordinates_to_log(eta, logs, jacobian)
-    elif code == 1 or code == 3:
+    elif code == 1 or code == 3 or code == 6:
         _paretonbd.coordinates_to_log(eta, logs, jacobian)
+    elif code == 4:
+        _cnbd.coordinates_to_log(eta, I, logs, jacobian)
     elif code == 5:
         _bgbb.coordinates_to_log(eta, logs, jacobian)
     else:
@@ -64,8 +66,12 @@ def log_posterior(code, eta, F, I, mean, sd, gradient):  # noqa: E741
         value = _paretonbd.kernel(parameters, F, I, slope, none, none)
     elif code == 3:
         value = _paretonbd_window.kernel(parameters, F, I, slope, none, none)
+    elif code == 4:
+        value = _cnbd.kernel(parameters, F, I, slope, none, none)
     elif code == 5:
         value = _bgbb.kernel(parameters, F, I, slope, none, none)
+    elif code == 6:
+        value = _paretonbd_clock.kernel(parameters, F, I, slope, none, none)
     else:
         value = _gammagamma.kernel(parameters, F, I, slope, none, none)
     for k in range(size):

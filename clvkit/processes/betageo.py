@@ -48,7 +48,7 @@ class BetaGeometric(Process):
         la, lb = concentration - np.logaddexp(0, -logit), concentration - np.logaddexp(0, logit)
         return np.exp(np.stack([lr, lr - rate, la, lb], axis=-1))
 
-    def expected(self, parameters, x, T, horizon, discount=0.0, rate=1.0, hazard=1.0):
+    def expected(self, parameters, x, T, horizon, discount=0.0, rate=1.0, hazard=1.0, t_x=None):
         """(Discounted) expected transactions of a customer who is alive; see `Process.expected`."""
         draws = np.atleast_2d(np.asarray(parameters, float))
         x, T = np.broadcast_arrays(np.atleast_1d(np.asarray(x, float)), np.atleast_1d(np.asarray(T, float)))
@@ -77,6 +77,12 @@ class BetaGeometric(Process):
             raise ValueError("without discounting and without end, expected purchases need a hazard of 1")
         a, left = draws[:, 2, None], draws[:, 3, None] + x + self.offset
         return np.where(a > 1, (a + left - 1) / np.where(a > 1, a - 1, 1.0), np.inf)
+
+    clock_is_time = True  # nothing happens between purchases: in purchase time the process is what it is
+
+    def on_clock(self, changes, levels) -> "BetaGeometric":
+        """The process itself: its times are then purchase times."""
+        return self
 
     def pmf(self, parameters, count, t):
         """P(X(t) = count) of a new customer (Fader, Hardie & Lee 2005, eq. 8, as an incomplete beta)."""

@@ -7,7 +7,7 @@ Fader & Hardie (2005), "A Note on Deriving the Pareto/NBD Model".
 import numpy as np
 from scipy.special import gammaln
 
-from clvkit.processes import _future, _paretonbd
+from clvkit.processes import _future, _paretonbd, _paretonbd_clock
 from clvkit.processes._draw import expand, scatter
 from clvkit.processes._pack import inverse
 from clvkit.processes.base import Drawn, Prior, Process
@@ -44,7 +44,7 @@ class ParetoNBD(Process):
         rate, lr, ls, dropout = np.moveaxis(np.asarray(eta, float), -1, 0)
         return np.exp(np.stack([lr, lr - rate, ls, ls - dropout], axis=-1))
 
-    def expected(self, parameters, x, T, horizon, discount=0.0, rate=1.0, hazard=1.0):
+    def expected(self, parameters, x, T, horizon, discount=0.0, rate=1.0, hazard=1.0, t_x=None):
         """(Discounted) expected transactions of a customer who is alive; see `Process.expected`."""
         draws = np.atleast_2d(np.asarray(parameters, float))
         x, T = np.broadcast_arrays(np.atleast_1d(np.asarray(x, float)), np.atleast_1d(np.asarray(T, float)))
@@ -60,6 +60,12 @@ class ParetoNBD(Process):
             float(hazard),
         )
         return out[0] if np.ndim(parameters) == 1 else out
+
+    clock_is_time = False  # lifetimes go by the calendar
+
+    def on_clock(self, changes, levels) -> "ParetoNBDOnClock":
+        """The same process with purchases on a clock, whose changes are in the unit of the times asked for."""
+        return ParetoNBDOnClock(changes, levels)
 
     def pmf(self, parameters, count, t):
         """P(X(t) = count) of a new customer, by quadrature over the moment of dropping out."""
@@ -104,6 +110,27 @@ def _nbd(r, alpha, x, t):
     log_share = np.log(np.where(t > 0, t, 1.0) / (alpha + t))
     log_p = gammaln(r + x) - gammaln(r) - gammaln(x + 1) - r * np.log1p(t / alpha) + x * log_share
     return np.where((t > 0) | (x == 0), np.exp(log_p), 0.0)
+
+
+class ParetoNBDOnClock(ParetoNBD):
+    """Pareto/NBD whose purchases run on a clock, and lifetimes by the calendar; see `_paretonbd_clock`.
+
+    ``changes`` (pieces + 1,) and ``levels`` (pieces,) are the clock's, up to the as-of date and in the unit of the times
+    that are asked for. Times are calendar times; the likelihood lacks Σ log g at the purchases.
+    """
+
+    kernel = "paretonbd_clock"
+
+    def __init__(self, changes: np.ndarray, levels: np.ndarray):
+        self.changes, self.levels = np.asarray(changes, float), np.asarray(levels, float)
+
+    def prepare(self, x, t_x, T, n):
+        """Pack cells for the likelihood kernel."""
+        return _paretonbd_clock.prepare(x, t_x, T, n, self.changes, self.levels)
+
+    def evaluate(self, parameters, F, whole, gradient, alive, cell):
+        """The compiled likelihood."""
+        return _paretonbd_clock.kernel(parameters, F, whole, gradient, alive, cell)
 
 
 PARETONBD = ParetoNBD()
