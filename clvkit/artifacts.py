@@ -128,12 +128,28 @@ def _spend_drift(bench: "Workbench") -> Any:
     return spend_drift(known, bench.known_until, bench.study.days_per_year)
 
 
+def _fit_by_segment(bench: "Workbench") -> Any:
+    from clvkit.segments import fit_process_by_segment
+
+    models = bench.study.models
+    return fit_process_by_segment(
+        models.headline, bench.cells(), models, days_per_year=bench.study.days_per_year
+    )
+
+
+def _spend_by_segment(bench: "Workbench") -> Any:
+    from clvkit.segments import fit_spend_by_segment
+
+    return fit_spend_by_segment(bench.get("score_cells"), bench.study.models, bench.minor_per_unit,
+                                model=bench.spend().process)  # fmt: skip
+
+
 def _valuation(bench: "Workbench") -> Any:
     from clvkit.averaging import marked
     from clvkit.valuation import valuation
 
     study, averaged = bench.study, bench.get("averaged")
-    return valuation(bench.fit(), bench.spend(), marked(bench.cells(), averaged),
+    return valuation(*bench.valued_with(), marked(bench.cells(), averaged),
                      marked(bench.get("score_cells"), averaged), study.value,
                      as_of=bench.known_until, grain=study.cohorts.grain, currency=study.currency,
                      minor_per_unit=bench.minor_per_unit, days_per_year=study.days_per_year,
@@ -146,7 +162,7 @@ def _scores(bench: "Workbench") -> "pd.DataFrame":
 
     study = bench.study
     kinds = marked(bench.get("score_cells"), bench.get("averaged"))
-    return scores(bench.fit(), bench.spend(), kinds, study.value,
+    return scores(*bench.valued_with(), kinds, study.value,
                   minor_per_unit=bench.minor_per_unit, days_per_year=study.days_per_year,
                   seed=study.models.sampler.seed)  # fmt: skip
 
@@ -165,7 +181,7 @@ def _sensitivity(bench: "Workbench") -> Any:
     from clvkit.sensitivity import one_way
 
     study, cells = bench.study, marked(bench.cells(), bench.get("averaged"))
-    return one_way(bench.fit(), bench.spend(), cells, study.value, study.sensitivity, currency=study.currency,
+    return one_way(*bench.valued_with(), cells, study.value, study.sensitivity, currency=study.currency,
                    minor_per_unit=bench.minor_per_unit, days_per_year=study.days_per_year)  # fmt: skip
 
 
@@ -217,7 +233,11 @@ def _fit_settings(study: "Study", arguments: Arguments) -> dict:
 def _spend_settings(study: "Study", arguments: Arguments) -> dict:
     """What decides the model of spend: which is asked for, and what decides its fit."""
     priors = study.models.model_dump(mode="json")["priors"].get("by_frequency", {})
-    return _as_seen(study, arguments) | _fit_settings(study, {}) | {"model": study.models.spend, "priors_by_frequency": priors}
+    return (
+        _as_seen(study, arguments)
+        | _fit_settings(study, {})
+        | {"model": study.models.spend, "priors_by_frequency": priors}
+    )
 
 
 def _drift_settings(study: "Study", arguments: Arguments) -> dict:
@@ -228,6 +248,7 @@ def _value_settings(study: "Study", arguments: Arguments) -> dict:
     headline = study.models.headline
     return _as_seen(study, arguments) | {
         "process": headline, "fit": _fit_settings(study, {"process": headline}),
+        "segments": [study.models.valued_with, study.models.segment_spread],
         "value": study.value.model_dump(mode="json"), "grain": study.cohorts.grain,
         "currency": study.currency}  # fmt: skip
 
@@ -255,6 +276,12 @@ def _refit_settings(study: "Study", arguments: Arguments) -> dict:
     }
 
 
+def _segment_settings(study: "Study", arguments: Arguments) -> dict:
+    models = study.models
+    return _fit_settings(study, {"process": models.headline}) | {
+        "process": models.headline, "spread": models.segment_spread, "spend": _fit_settings(study, {})}  # fmt: skip
+
+
 _ENGINE = ("ibis-framework", "duckdb", "pandas")
 _MATHS = ("numpy", "scipy", "numba", "nutpie")
 _FITTING = (
@@ -266,8 +293,11 @@ _FITTING = (
     "clvkit.laplace",
 )
 _SPENDING = (*_FITTING, "clvkit.spend", "clvkit.spend_choice", "clvkit.spend_segments")
+_SEGMENTS = (*_FITTING, "clvkit.segments", "clvkit.hierarchy")
 _VALUING = (
-    *_FITTING,
+    *_SEGMENTS,
+    "clvkit.clock",
+    "clvkit.clock_future",
     "clvkit.value",
     "clvkit.histories",
     "clvkit.valuation",
@@ -307,6 +337,9 @@ KINDS: dict[str, Kind] = {
     "spend_values": Kind(_spend_values, _value_settings, "clvkit.spend_values:SpendValues",
                          ("cells", "score_cells", "averaged", "spend", "spend_choice"),
                          (*_VALUING, *_SPENDING, "clvkit.spend_values"), _MATHS),
+    "fit_by_segment": Kind(_fit_by_segment, _segment_settings, "clvkit.segments:SegmentedFit", ("cells",), _SEGMENTS, _MATHS),
+    "spend_by_segment": Kind(_spend_by_segment, _segment_settings, "clvkit.segments:SegmentedFit",
+                             ("score_cells", "spend"), _SEGMENTS, _MATHS),
     "valuation": Kind(_valuation, _value_settings, "clvkit.valuation:Valuation",
                       ("cells", "score_cells", "averaged", "spend"), _VALUING, _MATHS),
     "scores": Kind(_scores, _value_settings, None, ("cells", "score_cells", "averaged", "spend"), _VALUING, _MATHS),

@@ -109,7 +109,9 @@ def _candidates(
         from clvkit.segments import fit_process_by_segment, fit_spend_by_segment
 
         fit = fit_process_by_segment(models.headline, cells, models, days_per_year=setting.days_per_year)
-        yield fit, fit_spend_by_segment(customers.score_cells(summary), models, money, model=spend.process)
+        if spend.process != "segment_means":
+            spend = fit_spend_by_segment(customers.score_cells(summary), models, money, model=spend.process)
+        yield fit, spend
 
 
 def track(daily: "pd.DataFrame", origin: date, horizon_days: int, seen: Forecast) -> "pd.DataFrame":

@@ -180,7 +180,11 @@ class Workbench(Recorder):
 
     def spend_by_segment(self) -> "SegmentedFit | None":
         """The model of spend fitted by segment; None where the study ignores segments."""
-        return self.get("spend_by_segment") if self.study.models.by_segment else None
+        if (
+            not self.study.models.by_segment or self.spend().process == "segment_means"
+        ):  # which are by segment already
+            return None
+        return self.get("spend_by_segment")
 
     def candidates(self) -> "dict[str, Fit | SegmentedFit]":
         """Every fit that the value could be computed with, by name: the processes, and the headline's by segment."""
@@ -190,7 +194,7 @@ class Workbench(Recorder):
     def valued_with(self) -> "tuple[Fit, Fit] | tuple[SegmentedFit, SegmentedFit]":
         """The fits of purchases and of spend that the value is computed with."""
         if self.study.models.segments == "value":
-            return self.get("fit_by_segment"), self.get("spend_by_segment")
+            return self.get("fit_by_segment"), self.spend_by_segment() or self.spend()
         return self.fit(), self.spend()
 
     def valuation(self) -> "Valuation":

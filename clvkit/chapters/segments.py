@@ -24,17 +24,17 @@ def by_segment(
     fit: "SegmentedFit | None", spend: "SegmentedFit | None", currency: str
 ) -> list[Table | Sentence]:
     """What was found by segment, of purchases and of amounts; a sentence where nothing was fitted by segment."""
-    if fit is None or spend is None:
+    if fit is None:
         return [
             Sentence(
                 "The study takes all customers for one population: `models.segments` is `ignore`. Set to `compare`, it fits "
                 "each segment of the ledger too, with thin segments leaning on the rest."
             )
         ]
-    return [
-        _table(fit, differences.new_customers(fit), "new_customers", None),
-        _table(spend, differences.spend_per_purchase(spend), "spend_per_purchase", currency),
-    ]
+    shown: list[Table | Sentence] = [_table(fit, differences.new_customers(fit), "new_customers", None)]
+    if spend is not None:
+        shown.append(_table(spend, differences.spend_per_purchase(spend), "spend_per_purchase", currency))
+    return shown
 
 
 def as_results(fit: "SegmentedFit | None", spend: "SegmentedFit | None", interval: float) -> dict:
