@@ -11,9 +11,21 @@ _WHERE = {
     "by_frequency": ("gammagamma", "BY_FREQUENCY"),
 }
 NAMES = ("bgnbd", "mbgnbd", "paretonbd")
+REGULAR = "mbgcnbd"  # MBG/CNBD-k: purchases more regular than at random; ``mbgcnbd-3`` is the one with k = 3
 DISCRETE = ("bgbb",)  # whose times are whole numbers of opportunities
 SPEND = ("gammagamma", "by_frequency")
-LABELS = {
+
+
+class _Labels(dict):
+    """Labels by name, of MBG/CNBD-k for any k."""
+
+    def __missing__(self, name: str) -> str:
+        return get(name).label
+
+
+LABELS = _Labels()
+LABELS |= {
+    "mbgcnbd": "MBG/CNBD-k",
     "bgnbd": "BG/NBD",
     "mbgnbd": "MBG/NBD",
     "paretonbd": "Pareto/NBD",
@@ -24,6 +36,14 @@ LABELS = {
 
 
 def get(name: str):
-    """The process (one of `NAMES` or `DISCRETE`) or the spend model (one of `SPEND`) of that name; KeyError for another."""
+    """The process (one of `NAMES` or `DISCRETE`) or the spend model (one of `SPEND`) of that name; KeyError for another.
+
+    ``mbgcnbd-3`` is MBG/CNBD-3; ``mbgcnbd`` alone is the family, at k = 1, which is MBG/NBD.
+    """
+    family, _, k = name.partition("-")
+    if family == REGULAR and (k or "1").isdecimal() and int(k or 1) > 0:
+        from clvkit.processes.cnbd import mbgcnbd
+
+        return mbgcnbd(int(k or 1))
     module, attribute = _WHERE[name]
     return getattr(import_module(f"clvkit.processes.{module}"), attribute)

@@ -88,11 +88,15 @@ class Process(Model):
     discrete = False  # whether times are whole numbers of opportunities, and cannot be stretched
 
     @abstractmethod
-    def expected(self, parameters, x, T, horizon, discount=0.0, rate=1.0, hazard=1.0) -> np.ndarray:
+    def expected(
+        self, parameters, x, T, horizon, discount=0.0, rate=1.0, hazard=1.0, t_x=None
+    ) -> np.ndarray:
         """(Discounted) expected transactions in the next ``horizon`` of a customer who is alive now.
 
         ``discount`` is a continuous rate per unit of time; ``horizon`` may be ``inf`` where ``discount`` > 0.
-        ``rate`` multiplies the purchase rate and ``hazard`` the dropout hazard from now on.
+        ``rate`` multiplies the purchase rate and ``hazard`` the dropout hazard from now on. Where purchases come at
+        random, the time of the last one says nothing about a customer who is alive; a process of regular purchases
+        needs ``t_x``.
         """
 
     @abstractmethod
@@ -135,7 +139,9 @@ class Process(Model):
 
     def conditional(self, parameters, x, t_x, T, horizon, discount=0.0) -> np.ndarray:
         """(Discounted) expected transactions given the history: P(alive) times `expected`."""
-        return self.p_alive(parameters, x, t_x, T) * self.expected(parameters, x, T, horizon, discount)
+        return self.p_alive(parameters, x, t_x, T) * self.expected(
+            parameters, x, T, horizon, discount, t_x=t_x
+        )
 
     def mean(self, parameters, t) -> np.ndarray:
         """E[X(t)], expected repeat purchases of a new customer by time ``t`` (scalar or array)."""
