@@ -13,6 +13,7 @@ from clvkit.opportunities import DAYS, TOO_FEW, Opportunity
 from clvkit.optimum import best_of, climb
 from clvkit.rules import RuleBroken, did_you_mean, listed
 from clvkit.section import Section
+from clvkit.truncation import LeftTruncationSection
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,6 +126,10 @@ class ModelsSection(Section):
             "Scale of the half-normal prior of how much segments differ: standard deviation of their logs and logits "
             "(0.5: rates half as high again, or two thirds, are usual)."
         ),
+    )
+    left_truncation: LeftTruncationSection = Field(
+        default_factory=LeftTruncationSection,
+        description="What is done where the log begins in the middle of the customers' lives.",
     )
     priors: dict[WithPriors, dict[str, PriorSpec]] = Field(
         default_factory=dict,

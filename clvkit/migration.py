@@ -29,9 +29,8 @@ class MigrationSection(Section):
     channel: Literal["source", "segment"] | None = Field(
         None, description="What tells channels apart: source or segment of a row; null: nothing is said of channels."
     )  # fmt: skip
-    date_: date | None = Field(
+    day: date | None = Field(
         None,
-        alias="date",
         description="Day from which a channel was there or changed: customers are compared before it and from it on; "
         "null: the middle of the history.",
     )
@@ -88,7 +87,7 @@ def migration(bought: "ir.Table", section: MigrationSection, as_of: date) -> Mig
     first = bought.day.min().to_pyarrow().as_py()
     if channels < 2 or first is None:
         return None
-    split = section.date_ or first + (as_of - first) / 2
+    split = section.day or first + (as_of - first) / 2
     room = min((split - first).days, (as_of - split).days + 1)
     days = min(section.days or room, room)
     if days < 1:

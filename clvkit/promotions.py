@@ -53,7 +53,7 @@ class PromotionWindow(Section):
 class PriceStep(Section):
     """From a day on, prices are at this level."""
 
-    date_: date = Field(alias="date", description="First day on which the prices hold.")
+    day: date = Field(description="First day on which the prices hold.")
     index: float = Field(gt=0, description="Level of the list prices; 1.08 is 8 % above an index of 1.")
     source: str | None = Field(None, description="The source whose prices these are; null: all.")
     segment: str | None = Field(None, description="The segment whose prices these are; null: all.")
@@ -72,7 +72,7 @@ class PromotionsSection(Section):
     interval: float = Field(0.9, gt=0, lt=1, description="Probability of the intervals of these estimates.")
     prices: tuple[PriceStep, ...] = Field(
         (),
-        description="History of the list prices: {date: 2024-01-01, index: 1.08}, for all or for a source or segment.",
+        description="History of the list prices: {day: 2024-01-01, index: 1.08}, for all or for a source or segment.",
     )
 
 
@@ -359,7 +359,7 @@ def price_frame(steps: tuple[PriceStep, ...]) -> "pd.DataFrame":
     import pandas as pd
 
     rows = [
-        {"date": one.date_, "index": one.index, "source": one.source, "segment": one.segment} for one in steps
+        {"date": one.day, "index": one.index, "source": one.source, "segment": one.segment} for one in steps
     ]
     return pd.DataFrame(rows, columns=["date", "index", "source", "segment"])
 

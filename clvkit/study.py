@@ -16,7 +16,9 @@ from clvkit.cohorts import CohortsSection
 from clvkit.errors import StudyError
 from clvkit.fitting import ModelsSection
 from clvkit.ledger.section import LedgerSection
+from clvkit.migration import MigrationSection
 from clvkit.privacy import PrivacySection
+from clvkit.promotions import PromotionsSection
 from clvkit.publish.section import ReportSection
 from clvkit.retention import RetentionSection
 from clvkit.rules import RuleBroken, did_you_mean
@@ -75,6 +77,12 @@ class Study(Section):
     )
     retention: RetentionSection = Field(
         default_factory=RetentionSection, description=("When a silent customer is counted as lost.")
+    )
+    promotions: PromotionsSection = Field(
+        default_factory=PromotionsSection, description="Promotions and list prices of the past."
+    )
+    migration: MigrationSection = Field(
+        default_factory=MigrationSection, description="How customers who moved between channels are told."
     )
     models: ModelsSection = Field(
         default_factory=ModelsSection, description=("Which purchase processes are fitted, and how.")

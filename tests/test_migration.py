@@ -35,7 +35,7 @@ def world(seed, more=1.0, dearer=1.0, customers=400):
     return bought(rows)
 
 
-SECTION = MigrationSection(channel="source", date=SPLIT)
+SECTION = MigrationSection(channel="source", day=SPLIT)
 
 
 def test_the_matrix_counts_everybody_known_before_once():

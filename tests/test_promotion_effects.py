@@ -101,7 +101,7 @@ def test_a_pure_relabel_of_list_prices_changes_nothing_at_one_price_level():
         (date(2024, 1, 1) + timedelta(days=k), "shop", int(25 * rng.integers(1, 900))) for k in range(300)
     ]
     relabelled = [(day, source, paid * 108 // 100 if day >= june else paid) for day, source, paid in rows]
-    prices = price_frame((PriceStep(date=date(2024, 1, 1), index=1.0), PriceStep(date=june, index=1.08)))
+    prices = price_frame((PriceStep(day=date(2024, 1, 1), index=1.0), PriceStep(day=june, index=1.08)))
     at_start = normalised(lines(relabelled), prices, date(2024, 1, 1)).to_pandas().sort_values("day")
     assert at_start["normal_minor"].tolist() == [paid for _, _, paid in rows]
     today = normalised(lines(relabelled), prices, date(2024, 12, 31)).to_pandas().sort_values("day")
@@ -112,8 +112,8 @@ def test_prices_of_a_source_count_before_those_of_all():
     days = pd.DataFrame(
         {"day": [date(2024, 1, 1), date(2024, 1, 1), date(2024, 7, 1)], "source": ["till", "shop", "till"]}
     )
-    steps = (PriceStep(date=date(2023, 1, 1), index=1.0), PriceStep(date=date(2024, 3, 1), index=1.1),
-             PriceStep(date=date(2023, 1, 1), index=1.0, source="till"), PriceStep(date=date(2024, 3, 1), index=1.5, source="till"))  # fmt: skip
+    steps = (PriceStep(day=date(2023, 1, 1), index=1.0), PriceStep(day=date(2024, 3, 1), index=1.1),
+             PriceStep(day=date(2023, 1, 1), index=1.0, source="till"), PriceStep(day=date(2024, 3, 1), index=1.5, source="till"))  # fmt: skip
     assert price_factors(days, price_frame(steps), date(2024, 12, 1)) == pytest.approx([1.5, 1.1, 1.0])
     with pytest.raises(DataError, match="prices are given by segment"):
-        price_factors(days, price_frame((PriceStep(date=START, index=1.0, segment="x"),)), AS_OF)
+        price_factors(days, price_frame((PriceStep(day=START, index=1.0, segment="x"),)), AS_OF)
