@@ -86,10 +86,27 @@ def _retention(bench: "Workbench") -> Any:
     return measure_retention(bench.ledger().purchases, bench.study.retention, bench.study.as_of)
 
 
+def _truncation(bench: "Workbench") -> Any:
+    from clvkit.truncation import detect
+
+    study = bench.study
+    return detect(bench.ledger().purchases, study.as_of, study.models.left_truncation)
+
+
+def _gaps(bench: "Workbench") -> "pd.DataFrame":
+    from clvkit.rhythm import gap_statistics
+    from clvkit.truncation_fit import of_fitted
+
+    known = of_fitted(bench.summary(), bench.study.models.left_truncation)
+    return gap_statistics(bench.purchases(), bench.known_until, known)
+
+
 def _fit(bench: "Workbench", process: str) -> Any:
     from clvkit.fitting import fit_process
+    from clvkit.processes import REGULAR
 
-    return fit_process(process, bench.cells(), bench.study.models, days_per_year=bench.study.days_per_year)
+    return fit_process(process, bench.fitted_cells(), bench.study.models, days_per_year=bench.study.days_per_year,
+                       gaps=bench.gaps() if process == REGULAR else None)  # fmt: skip
 
 
 def _spend(bench: "Workbench") -> Any:
@@ -130,10 +147,11 @@ def _spend_drift(bench: "Workbench") -> Any:
 
 def _fit_by_segment(bench: "Workbench") -> Any:
     from clvkit.segments import fit_process_by_segment
+    from clvkit.truncation_fit import from_birth
 
     models = bench.study.models
     return fit_process_by_segment(
-        models.headline, bench.cells(), models, days_per_year=bench.study.days_per_year
+        models.headline, from_birth(bench.fitted_cells()), models, days_per_year=bench.study.days_per_year
     )
 
 
@@ -146,11 +164,15 @@ def _spend_by_segment(bench: "Workbench") -> Any:
 
 def _valuation(bench: "Workbench") -> Any:
     from clvkit.averaging import marked
+    from clvkit.truncation_fit import labelled
     from clvkit.valuation import valuation
 
     study, averaged = bench.study, bench.get("averaged")
-    return valuation(*bench.valued_with(), marked(bench.cells(), averaged),
-                     marked(bench.get("score_cells"), averaged), study.value,
+    cells, customers = (
+        labelled(marked(bench.get(kind), averaged), study.models.left_truncation)
+        for kind in ("cells", "score_cells")
+    )
+    return valuation(*bench.valued_with(), cells, customers, study.value,
                      as_of=bench.known_until, grain=study.cohorts.grain, currency=study.currency,
                      minor_per_unit=bench.minor_per_unit, days_per_year=study.days_per_year,
                      seed=study.models.sampler.seed)  # fmt: skip
@@ -169,9 +191,10 @@ def _scores(bench: "Workbench") -> "pd.DataFrame":
 
 def _backtests(bench: "Workbench") -> Any:
     from clvkit.backtest import back_test
+    from clvkit.truncation_fit import with_acquired
 
     study = bench.study
-    return back_test(bench.ledger().purchases, study.backtest, study.models, as_of=study.as_of,
+    return back_test(with_acquired(bench.ledger().purchases, bench.acquired), study.backtest, study.models, as_of=study.as_of,
                      currency=study.currency, minor_per_unit=bench.minor_per_unit,
                      silence_days=study.retention.silence_days, days_per_year=study.days_per_year)  # fmt: skip
 
@@ -196,7 +219,11 @@ def _as_of(study: "Study", _: Arguments) -> dict:
 
 def _as_seen(study: "Study", arguments: Arguments) -> dict:
     """What decides which purchases the models see, of those in the ledger."""
-    return _as_of(study, arguments) | {"opportunity": study.models.opportunity}
+    said = study.models.left_truncation  # which decides whose history counts, and from when
+    return _as_of(study, arguments) | {
+        "opportunity": study.models.opportunity,
+        "left_truncation": said.model_dump(mode="json", include={"treatment", "burn_in_days"}),
+    }
 
 
 #: What decides how money is shown, and no row of the ledger.
@@ -209,6 +236,11 @@ def _source(study: "Study", arguments: Arguments) -> dict:
         "ledger": study.ledger.model_dump(mode="json", exclude=_SHOWN_ONLY),
         "banned_columns": sorted(study.privacy.banned_columns),
     }
+
+
+def _truncation_settings(study: "Study", arguments: Arguments) -> dict:
+    said = study.models.left_truncation
+    return _as_of(study, arguments) | {"burst": said.min_burst, "repeats": said.min_repeat_ratio}
 
 
 def _cohort_settings(study: "Study", arguments: Arguments) -> dict:
@@ -226,7 +258,7 @@ def _fit_settings(study: "Study", arguments: Arguments) -> dict:
     process, models = arguments.get("process", "gammagamma"), study.models.model_dump(mode="json")
     return {"priors": models["priors"].get(process, {}), "sampled": process in models["sampled"],
             "sampler": models["sampler"], "time_unit": models["time_unit"],
-            "opportunity": models["opportunity"],
+            "opportunity": models["opportunity"], "left_truncation": models["left_truncation"],
             "days_per_year": study.days_per_year}  # fmt: skip
 
 
@@ -287,6 +319,11 @@ _MATHS = ("numpy", "scipy", "numba", "nutpie")
 _FITTING = (
     "clvkit.processes",
     "clvkit.fitting",
+    "clvkit.truncation",
+    "clvkit.truncation_fit",
+    "clvkit.rhythm",
+    "clvkit.rhythm_fit",
+    "clvkit.compositions",
     "clvkit.fit",
     "clvkit.optimum",
     "clvkit.sampling",
@@ -322,6 +359,9 @@ KINDS: dict[str, Kind] = {
     "cells": _table("cells"),
     "spend_cells": _table("spend_cells"),
     "score_cells": _table("score_cells"),
+    "truncation": Kind(_truncation, _truncation_settings, "clvkit.truncation:Truncation", ("ledger",),
+                       ("clvkit.truncation",), _ENGINE),
+    "gaps": Kind(_gaps, _as_seen, None, ("ledger",), (*_SEEING, "clvkit.rhythm"), _ENGINE),
     "averaged": Kind(_averaged, _as_seen, None, ("score_cells",), _SEEING, _ENGINE),
     "cohorts": Kind(_cohorts, _cohort_settings, "clvkit.cohorts:CohortTriangles",
                     ("ledger",), ("clvkit.cohorts",), _ENGINE),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clvkit.customers import CELL_KEYS
+from clvkit.customers import keys_of
 from clvkit.errors import DataError
 from clvkit.value import Future, Terms, Totals, pair, sweep
 
@@ -36,10 +36,10 @@ def marked(cells: "pd.DataFrame", averaged: "pd.DataFrame") -> "pd.DataFrame":
     if averaged.empty:
         return cells.assign(**{MARK: None})
     if "first_minor" in cells:  # sums over the customers of a cell, where the others have each customer's own
-        keys, counts = CELL_KEYS, ["n", "spend_minor"]
+        keys, counts = keys_of(cells), ["n", "spend_minor"]
         averaged = averaged.assign(spend_minor=averaged["spend_minor"] * averaged["n"])
     else:
-        keys, counts = [*CELL_KEYS, "spend_minor"], ["n"]
+        keys, counts = [*keys_of(cells), "spend_minor"], ["n"]
     theirs = averaged.groupby([*keys, MARK], as_index=False, dropna=False)[counts].sum()
     taken = theirs.groupby(keys, as_index=False, dropna=False)[counts].sum()
     both = cells[[*keys, *counts]].merge(taken, on=keys, how="left", suffixes=("", "_taken"))

@@ -13,6 +13,7 @@ from clvkit.baselines import RULES, Baseline, Span, known_customers, lead
 from clvkit.errors import FitError
 from clvkit.fitting import fit_process, fit_spend
 from clvkit.forecast import STEP_DAYS, Forecast, forecast, steps_to
+from clvkit.truncation_fit import from_birth, left_in
 from clvkit.valuation import frequency_class
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def from_origin(purchases: "ir.Table", origin: date, horizon_days: int, setting:
     daily = customers.daily_purchases(purchases, origin)
     classes = {"frequency_class": frequency_class(rows["frequency"])} | _segments(rows)
     made = []
-    for fit, spend in _candidates(summary, cells, setting):
+    for fit, spend in _candidates(summary, left_in(cells, models.left_truncation), setting):
         seen = forecast(
             fit,
             spend,
@@ -108,7 +109,9 @@ def _candidates(
     if models.by_segment:
         from clvkit.segments import fit_process_by_segment, fit_spend_by_segment
 
-        fit = fit_process_by_segment(models.headline, cells, models, days_per_year=setting.days_per_year)
+        fit = fit_process_by_segment(
+            models.headline, from_birth(cells), models, days_per_year=setting.days_per_year
+        )
         if spend.process != "segment_means":
             spend = fit_spend_by_segment(customers.score_cells(summary), models, money, model=spend.process)
         yield fit, spend

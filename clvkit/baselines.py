@@ -87,7 +87,7 @@ def known_customers(purchases: "ir.Table", origin: date, end: date, window_days:
     """
     import ibis
 
-    from clvkit.customers import CELL_KEYS, holdout
+    from clvkit.customers import holdout, keys_of
 
     known = holdout(purchases, origin, end)
     opens = ibis.date(origin - timedelta(days=window_days))
@@ -99,7 +99,7 @@ def known_customers(purchases: "ir.Table", origin: date, end: date, window_days:
     )
     both = known.left_join(before, "customer").drop("customer_right")
     both = both.mutate(n_before=both.n_before.fill_null(0), before_minor=both.before_minor.fill_null(0))
-    keys = [*CELL_KEYS, "spend_minor", "n_before", "n_holdout"]
+    keys = [*keys_of(both), "spend_minor", "n_before", "n_holdout"]
     grouped = both.group_by(keys).agg(
         n=both.count().cast("int64"),
         before_minor=both.before_minor.sum().cast("int64"),

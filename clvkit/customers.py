@@ -5,7 +5,7 @@ date, recency from the first to the last. Expressions stay in the engine; what c
 grouped.
 """
 
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CELL_KEYS = ["segment", "frequency", "recency_days", "T_days"]
+INSIDE, UNDATED = -1, -2  # in place of an age before the log: acquired in it, and of no known date
+
+
+def keys_of(table: "ir.Table | pd.DataFrame") -> list[str]:
+    """The columns that a cell is known by; ``before_days`` among them where customers may be older than the log."""
+    return [*CELL_KEYS, "before_days"] if "before_days" in table.columns else CELL_KEYS
 
 
 def customer_summary(purchases: "ir.Table", as_of: date) -> "ir.Table":
@@ -21,7 +27,9 @@ def customer_summary(purchases: "ir.Table", as_of: date) -> "ir.Table":
     Parameters
     ----------
     purchases : one row per customer and day: ``customer, day, amount_minor, segment``; a customer's segment
-        is the same in all rows. Without a column ``segment`` everybody is in segment ``all``.
+        is the same in all rows. Without a column ``segment`` everybody is in segment ``all``. With a column
+        ``acquired`` (date, null where it is not known), customers acquired before the first day of the purchases
+        are seen through a window that opens on the evening before that day.
     as_of : last day that counts; purchases after it, and customers who first bought after it, are left out.
 
     Returns
@@ -29,7 +37,9 @@ def customer_summary(purchases: "ir.Table", as_of: date) -> "ir.Table":
     Table of ``customer, segment, first_day`` (date), ``frequency`` (repeat purchase days, x),
     ``recency_days`` (last day minus first, t_x), ``T_days`` (``as_of`` minus first day), ``spend_minor``
     (sum over repeat purchase days, the first purchase is not in it) and ``first_minor`` (the first day's
-    amount); integers are 64-bit.
+    amount); integers are 64-bit. With ``acquired`` also ``before_days``: the age of an older customer when the window
+    opens, whose ``frequency`` and ``spend_minor`` are then of all days in it, ``recency_days`` and ``T_days`` from its
+    opening, and ``first_minor`` zero; else `INSIDE`, or `UNDATED`, of customers who count from the first day seen.
     """
     import ibis
 
@@ -42,16 +52,37 @@ def customer_summary(purchases: "ir.Table", as_of: date) -> "ir.Table":
         days=known.count(),
         total_minor=known.amount_minor.sum().cast("int64"),
         first_minor=known.amount_minor.argmin(known.day),
+        **({"acquired": known.acquired.min()} if "acquired" in known.columns else {}),
     )
+    if "acquired" in known.columns:
+        each = _windowed(each, purchases.day.min().to_pyarrow().as_py() or as_of)
+    else:
+        each = each.mutate(begins=each.first_day, repeats=each.days - 1)
     return each.select(
         "customer",
         "first_day",
         segment=each.segment if segmented else ibis.literal("all"),
-        frequency=(each.days - 1).cast("int64"),
-        recency_days=each.last_day.delta(each.first_day, unit="day").cast("int64"),
-        T_days=ibis.date(as_of).delta(each.first_day, unit="day").cast("int64"),
+        frequency=each.repeats.cast("int64"),
+        recency_days=each.last_day.delta(each.begins, unit="day").cast("int64"),
+        T_days=ibis.date(as_of).delta(each.begins, unit="day").cast("int64"),
         spend_minor=each.total_minor - each.first_minor,
         first_minor=each.first_minor.cast("int64"),
+        **({"before_days": each.before_days} if "before_days" in each.columns else {}),
+    )
+
+
+def _windowed(each: "ir.Table", start: date) -> "ir.Table":
+    """Where customers begin to count, and their repeat purchases, if the log begins on ``start``."""
+    import ibis
+
+    opening = ibis.date(start - timedelta(days=1))
+    older = (each.acquired < ibis.date(start)).fill_null(False)
+    age = opening.delta(each.acquired, unit="day").cast("int64")
+    return each.mutate(
+        begins=older.ifelse(opening, each.first_day),
+        repeats=each.days - (~older).cast("int64"),
+        first_minor=older.ifelse(0, each.first_minor),
+        before_days=ibis.cases((each.acquired.isnull(), UNDATED), (older, age), else_=INSIDE).cast("int64"),
     )
 
 
@@ -72,12 +103,13 @@ def cells(summary: "ir.Table") -> "pd.DataFrame":
     Returns ``segment, frequency, recency_days, T_days, n, spend_minor, first_minor`` (sums over the customers
     of the cell), sorted by the first four, so that a fit sees the same order every time.
     """
-    grouped = summary.group_by(CELL_KEYS).agg(
+    keys = keys_of(summary)
+    grouped = summary.group_by(keys).agg(
         n=summary.count().cast("int64"),
         spend_minor=summary.spend_minor.sum().cast("int64"),
         first_minor=summary.first_minor.sum().cast("int64"),
     )
-    return _frame(grouped, CELL_KEYS)
+    return _frame(grouped, keys)
 
 
 def spend_cells(summary: "ir.Table") -> "pd.DataFrame":
@@ -92,7 +124,7 @@ def score_cells(summary: "ir.Table") -> "pd.DataFrame":
 
     What the value of one customer depends on; nearly one row per customer where amounts differ.
     """
-    keys = [*CELL_KEYS, "spend_minor"]
+    keys = [*keys_of(summary), "spend_minor"]
     grouped = summary.group_by(keys).agg(n=summary.count().cast("int64"))
     return _frame(grouped, keys)
 
@@ -103,7 +135,7 @@ def averaged_cells(summary: "ir.Table") -> "pd.DataFrame":
     ``summary`` is one row per customer with ``inclusion`` and ``treatment`` (`clvkit.ledger.inclusion.apply`).
     """
     theirs = summary.filter(summary.treatment == "segment_average").rename(averaged_by="inclusion")
-    keys = [*CELL_KEYS, "spend_minor", "averaged_by"]
+    keys = [*keys_of(theirs), "spend_minor", "averaged_by"]
     grouped = theirs.group_by(keys).agg(n=theirs.count().cast("int64"))
     return _frame(grouped, keys)
 
@@ -127,7 +159,7 @@ def holdout(purchases: "ir.Table", origin: date, end: date) -> "ir.Table":
 
 def holdout_cells(held_out: "ir.Table") -> "pd.DataFrame":
     """Cells of a hold-out, sorted: the keys of a cell, ``n_holdout``, ``n`` and ``holdout_minor`` (sum)."""
-    keys = [*CELL_KEYS, "n_holdout"]
+    keys = [*keys_of(held_out), "n_holdout"]
     grouped = held_out.group_by(keys).agg(
         n=held_out.count().cast("int64"), holdout_minor=held_out.holdout_minor.sum().cast("int64")
     )

@@ -166,6 +166,22 @@ class ModelsSection(Section):
             )
         return value
 
+    @field_validator("left_truncation")
+    @classmethod
+    def _dates_need_a_window(
+        cls, value: LeftTruncationSection, info: ValidationInfo
+    ) -> LeftTruncationSection:
+        others = set(info.data.get("processes", ())) - {"bgnbd", "mbgnbd", "paretonbd"}
+        if value.treatment == "acquired" and (others or info.data.get("opportunity")):
+            raise RuleBroken(
+                "can be acquired only with bgnbd, mbgnbd and paretonbd, for purchases that come at any time",
+                f"leave {listed(sorted(others))} out, or name a burn-in"
+                if others
+                else "name a burn-in instead",
+                at="treatment",
+            )
+        return value
+
     @field_validator("headline")
     @classmethod
     def _headline_is_fitted(cls, value: str, info: ValidationInfo) -> str:
@@ -231,7 +247,8 @@ def fit_process(
 
     Parameters
     ----------
-    cells : columns ``frequency``, ``recency_days``, ``T_days`` and ``n``; order and grouping do not matter.
+    cells : columns ``frequency``, ``recency_days``, ``T_days`` and ``n``; order and grouping do not matter. With
+        ``before_days`` (`clvkit.customers.customer_summary`) some are of customers older than the log.
     sample : whether to draw a posterior; default: whether ``section.sampled`` names the process.
     gaps : of the same customers, from `clvkit.rhythm.gap_statistics`; ``mbgcnbd`` needs them to find its k, other
         processes do without. The log-likelihood of an MBG/CNBD-k that is named with its k is NaN without them.
@@ -245,6 +262,11 @@ def fit_process(
     """
     from clvkit import processes
 
+    if "before_days" in cells:
+        from clvkit.truncation_fit import fit_windows
+
+        _refuse_clock(clock)
+        return fit_windows(name, cells, section, sample=sample, days_per_year=days_per_year)
     if name == processes.REGULAR:
         from clvkit.rhythm_fit import fit_regular
 
@@ -291,6 +313,15 @@ def fit_process(
     from clvkit.rhythm_fit import with_gaps
 
     return with_gaps(fit, gaps, float((x * n).sum()))
+
+
+def _refuse_clock(clock: "Clock | None") -> None:
+    if clock is not None:
+        raise FitError(
+            "customers older than the log cannot be fitted on a clock of purchases",
+            place="models.left_truncation.treatment",
+            fix="name a burn-in instead, or leave the calendar out",
+        )
 
 
 def on_clock(model: "Model", clock: "Clock", recency_days, T_days) -> tuple[np.ndarray, np.ndarray]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from clvkit.fit import Fit
+    from clvkit.processes.base import Model
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Histories:
     x, t_x, T : (rows,) frequency, recency and age, times in the unit of the parameters; of a fit on a clock in the time
         that the process knows (`clvkit.fitting.on_clock`).
     passed : (rows,) purchase time since the first purchase; None without a clock.
+    before : (rows,) age when the log begins, of customers older than it, who are seen through the window that the log is
+        (`clvkit.processes.window`); below zero for the others; None where nobody is older.
     group : (rows,) the group of each row among those of the fit; None where all share one set of parameters.
 
     ``draws`` are (draws, k) parameters, or (draws, groups, k) of a fit with groups; one draw is without the first axis.
@@ -38,6 +41,7 @@ class Histories:
     T: np.ndarray
     group: np.ndarray | None = None
     passed: np.ndarray | None = None
+    before: np.ndarray | None = None
 
     @classmethod
     def of(cls, fit: "Fit", rows: "pd.DataFrame") -> "Histories":
@@ -48,7 +52,8 @@ class Histories:
         unit, x = fit.unit_days, rows["frequency"].to_numpy(np.int64)
         t_x, T = rows["recency_days"].to_numpy(), rows["T_days"].to_numpy()
         if fit.clock is None:
-            return cls(fit, x, t_x / unit, T / unit, fit.group_of(rows))
+            before = rows["before_days"].to_numpy() / unit if "before_days" in rows else None
+            return cls(fit, x, t_x / unit, T / unit, fit.group_of(rows), before=before)
         last, passed = fit.clock.histories(t_x, T)
         if fit.model.clock_is_time:
             t_x, T = last, passed
@@ -61,18 +66,32 @@ class Histories:
         """The histories at the places ``who``, in that order; a place may occur more than once."""
         group = None if self.group is None else self.group[who]
         passed = None if self.passed is None else self.passed[who]
-        return replace(self, x=self.x[who], t_x=self.t_x[who], T=self.T[who], group=group, passed=passed)
+        before = None if self.before is None else self.before[who]
+        return replace(
+            self, x=self.x[who], t_x=self.t_x[who], T=self.T[who], group=group, passed=passed, before=before
+        )
 
     def repeat(self, times: np.ndarray) -> "Histories":
         """Every history as often as ``times`` (rows,) says: one row for each customer of a cell."""
         return self.take(np.repeat(np.arange(len(self)), times))
 
+    @property
+    def model(self) -> "Model":
+        """The process; where all are older than the log, as it answers of customers seen through a window."""
+        if self.before is None or not np.any(self.before >= 0):
+            return self.fit.model
+        from clvkit.processes.window import Through
+
+        return Through(self.fit.model, self.before)
+
     def p_alive(self, draws: np.ndarray) -> np.ndarray:
         """P(alive) at the as-of date: (draws, rows)."""
-        model, clock = self.fit.model, self.fit.clock
+        model, clock = None, self.fit.clock
         if clock is not None:
-            model = model.on_clock(*clock.past(self.fit.unit_days))
-        return self._each(draws, lambda one, drawn: model.p_alive(drawn, one.x, one.t_x, one.T))
+            model = self.fit.model.on_clock(*clock.past(self.fit.unit_days))
+        return self._each(
+            draws, lambda one, drawn: (model or one.model).p_alive(drawn, one.x, one.t_x, one.T)
+        )
 
     def expected(
         self,
@@ -94,7 +113,7 @@ class Histories:
         horizon = horizon_days / self.fit.unit_days
         return self._each(
             draws,
-            lambda one, drawn: one.fit.model.expected(
+            lambda one, drawn: one.model.expected(
                 drawn, one.x, one.T, horizon, force, rate, hazard, t_x=one.t_x
             ),
         )
@@ -112,24 +131,31 @@ class Histories:
 
             return simulated(self, parameters, horizon_days, rng)
         unit = self.fit.unit_days
-        drawn = self.fit.model.simulate_future(parameters, self.x, self.t_x, self.T, horizon_days / unit, rng)
+        drawn = self.model.simulate_future(parameters, self.x, self.t_x, self.T, horizon_days / unit, rng)
         return Drawn(drawn.customer, drawn.time * unit)
 
     def _parts(self, draws: np.ndarray) -> Iterator[tuple[np.ndarray | None, "Histories", np.ndarray]]:
-        """Places, histories and parameters of each group that occurs; places are None where there is one for all."""
-        if self.group is None:
+        """Places, histories and parameters of each group that occurs, customers older than the log apart from others.
+
+        Places are None where all are of one kind.
+        """
+        older = np.zeros(len(self), bool) if self.before is None else self.before >= 0
+        if self.group is None and older.all() == older.any():
             yield None, self, draws
             return
-        for code in np.unique(self.group):
-            at = np.flatnonzero(self.group == code)
-            yield at, replace(self.take(at), group=None), draws[..., code, :]
+        kind = older + (0 if self.group is None else 2 * np.asarray(self.group, np.int64))
+        for code in np.unique(kind):
+            at = np.flatnonzero(kind == code)
+            one = draws if self.group is None else draws[..., code // 2, :]
+            yield at, replace(self.take(at), group=None), one
 
     def _each(self, draws: np.ndarray, ask) -> np.ndarray:
-        if self.group is None:
-            return np.atleast_2d(ask(self, draws))
-        out = np.empty((len(draws), len(self)))
-        for at, one, drawn in self._parts(draws):
-            out[:, at] = ask(one, drawn)
+        answers = [(at, np.atleast_2d(ask(one, drawn))) for at, one, drawn in self._parts(draws)]
+        if answers and answers[0][0] is None:
+            return answers[0][1]
+        out = np.empty((len(answers[0][1]) if answers else len(draws), len(self)))
+        for at, found in answers:
+            out[:, at] = found
         return out
 
 

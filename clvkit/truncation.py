@@ -7,8 +7,10 @@ is seen early, and who is still there after years is one who stays, so the first
 cohorts do at the same age. The first two alone may also be a launch or a campaign; the third is what those rarely bring.
 """
 
+import json
 from dataclasses import dataclass
 from datetime import date, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -93,6 +95,28 @@ class Truncation:
     def repeat_ratio(self) -> float:
         """Repeat purchases of the first customers over those of later ones; NaN where there are none to compare."""
         return self.repeat_early / self.repeat_later if self.repeat_later > 0 else float("nan")
+
+    def save(self, folder: Path) -> None:
+        """Write the weeks as Parquet and the rest as JSON, what is not a number as null."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.weeks.to_parquet(folder / "weeks.parquet", index=False)
+        words = {name: value for name, value in vars(self).items() if name != "weeks"}
+        words |= {name: None for name in _MEASURED if np.isnan(words[name])}
+        words |= {name: words[name].isoformat() for name in ("log_start", "as_of")}
+        (folder / "truncation.json").write_text(json.dumps(words), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Truncation":
+        """Read what `save` wrote."""
+        import pandas as pd
+
+        made = json.loads((folder / "truncation.json").read_text(encoding="utf-8"))
+        made |= {name: float("nan") for name in _MEASURED if made[name] is None}
+        made |= {name: date.fromisoformat(made[name]) for name in ("log_start", "as_of")}
+        return cls(**made, weeks=pd.read_parquet(folder / "weeks.parquet"))
+
+
+_MEASURED = ("level", "burst", "burst_z", "repeat_early", "repeat_later", "repeat_z")
 
 
 def first_sightings(purchases: "ir.Table", as_of: date, follow_days: int) -> "pd.DataFrame":
@@ -192,8 +216,8 @@ def found_words(found: Truncation) -> str:
     text += f" ({numbers.number(found.burst, 1)} times)." if found.burst >= 1.05 else "."
     if np.isfinite(found.repeat_ratio):
         text += (
-            f" In the {found.follow_days} days after it, those first ones bought {numbers.number(found.repeat_early, 2)} "
-            f"times more, later ones {numbers.number(found.repeat_later, 2)} times"
+            f" Within {found.follow_days} days of that, those first ones came back {numbers.number(found.repeat_early, 2)} "
+            f"times on average, later ones {numbers.number(found.repeat_later, 2)} times"
             f" ({numbers.number(found.repeat_ratio, 2)} to one)."
         )
     return text

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clvkit.customers import INSIDE, UNDATED
 from clvkit.errors import FitError
 from clvkit.fitting import ModelsSection, _fit, fit_process, priors_of, unit_days, weighted_median
 from clvkit.processes import window
-from clvkit.processes._paretonbd_window import INSIDE
 from clvkit.truncation import Dated
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from clvkit.fit import Fit
+    from clvkit.truncation import LeftTruncationSection
 
 WINDOW_KEYS = ["frequency", "recency_days", "T_days", "before_days"]
 
@@ -52,6 +53,20 @@ def acquisition_dates(tables: "list[pd.DataFrame]", members: "pd.DataFrame | Non
     else:
         named = every.merge(members[["source", "account", "customer"]], on=["source", "account"])
     return named.groupby("customer", as_index=False)["acquired"].min()
+
+
+def with_acquired(purchases: "ir.Table", acquired: "pd.DataFrame | None") -> "ir.Table":
+    """The purchases with ``acquired``, the day on which their customer was acquired, null where nobody knows.
+
+    ``acquired`` is what `acquisition_dates` returns; None, where a study does not go by it, gives them as they are.
+    """
+    import ibis
+
+    if acquired is None or acquired.empty:
+        return purchases
+    known = ibis.memtable(acquired.assign(acquired=acquired["acquired"].dt.date),
+                          schema={"customer": "string", "acquired": "date"})  # fmt: skip
+    return purchases.left_join(known, "customer").select(*purchases.columns, "acquired")
 
 
 def windows(
@@ -119,7 +134,8 @@ def fit_windows(
     ------
     FitError : nobody was acquired in the log and the process has no likelihood for older customers, or as `fit_process`.
     """
-    inside = cells[cells["before_days"] < 0]
+    cells = cells[cells["before_days"] != UNDATED]
+    inside = from_birth(cells)
     if name != "paretonbd" or len(inside) == len(cells):
         if inside.empty:
             raise FitError(
@@ -159,9 +175,43 @@ def after_burn_in(cells: "pd.DataFrame", burn_in_days: int) -> "pd.DataFrame":
     return left
 
 
+def left_in(cells: "pd.DataFrame", section: "LeftTruncationSection") -> "pd.DataFrame":
+    """The cells that processes are fitted to, by the treatment: without a burn-in, and without customers of no known age.
+
+    ``cells`` are all that a date knows; call it once, since what is left begins later.
+    """
+    if section.treatment == "burn_in" and len(cells):
+        return after_burn_in(cells, section.burn_in_days)
+    return cells[cells["before_days"] != UNDATED] if "before_days" in cells else cells
+
+
+def from_birth(cells: "pd.DataFrame") -> "pd.DataFrame":
+    """Those of the cells whose customers were watched from their first purchase on."""
+    return (
+        cells[cells["before_days"] == INSIDE].drop(columns="before_days") if "before_days" in cells else cells
+    )
+
+
+def of_fitted(summary: "ir.Table", section: "LeftTruncationSection") -> "ir.Table":
+    """The customers who are fitted, of those watched from their first purchase on; ``summary`` has one row each."""
+    if section.treatment == "burn_in":
+        longest = summary.T_days.max().to_pyarrow().as_py()
+        return (
+            summary if longest is None else summary.filter(summary.T_days <= longest - section.burn_in_days)
+        )
+    return summary.filter(summary.before_days == INSIDE) if "before_days" in summary.columns else summary
+
+
 def in_burn_in(cells: "pd.DataFrame", burn_in_days: int) -> np.ndarray:
     """Which cells hold customers first seen in the first ``burn_in_days`` of the log: (cells,) booleans."""
     return (cells["T_days"] > cells["T_days"].max() - burn_in_days).to_numpy()
+
+
+def labelled(cells: "pd.DataFrame", section: "LeftTruncationSection") -> "pd.DataFrame":
+    """The cells with ``in_burn_in``, where the study names a burn-in: who is valued and was not fitted."""
+    if section.treatment != "burn_in":
+        return cells
+    return cells.assign(in_burn_in=in_burn_in(cells, section.burn_in_days))
 
 
 def burn_in_ends(log_start: date, burn_in_days: int) -> date:

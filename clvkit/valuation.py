@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 #: The group of those who are not valued as their segment.
 ONE_BY_ONE = "modelled"
+#: Column of cells first seen in a burn-in, and what the groups of the scheme ``left_truncation`` are called.
+IN_BURN_IN = "in_burn_in"
+BURN_IN, OLDER, LATER = "first seen in the burn-in", "older than the log", "watched from the first purchase"
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,8 @@ class Valuation:
         noise of purchases and amounts), ``customer_equity_lifetime`` (infinite horizon), ``customers_alive``,
         ``purchases_expected`` and ``purchases_outcome`` within the horizon, ``clv_mean`` per customer.
     groups : by scheme (``frequency_class``, ``cohort``, ``segment``, and ``valued_as`` where some are valued as their
-        segment: the rule that says so, or `ONE_BY_ONE`): DataFrame with one row a group and columns ``group, customers, alive, purchases, value, low, high, mle, share`` (share of equity) and
+        segment: the rule that says so, or `ONE_BY_ONE`; ``left_truncation`` where cells say who is older than the log or
+        first seen in its burn-in): DataFrame with one row a group and columns ``group, customers, alive, purchases, value, low, high, mle, share`` (share of equity) and
         ``outcome_low, outcome_high``, the range of what may be seen.
     path : DataFrame ``months, value, low, high, mle``: equity by how far ahead one looks; the last row is
         the infinite horizon.
@@ -119,11 +123,15 @@ def valuation(
         """Codes and names of the groups of each scheme."""
         labels = {
             "frequency_class": frequency_class(frame["frequency"]),
-            "cohort": cohort_labels(frame["T_days"], as_of, grain),
+            "cohort": cohort_labels(_age(frame), as_of, grain),
             "segment": frame["segment"].astype(str),
         }
         if not one_by_one:
             labels["valued_as"] = frame[MARK].fillna(ONE_BY_ONE)
+        if IN_BURN_IN in frame:
+            labels["left_truncation"] = pd.Series(np.where(frame[IN_BURN_IN], BURN_IN, LATER))
+        if "before_days" in frame:
+            labels["left_truncation"] = pd.Series(np.where(frame["before_days"] >= 0, OLDER, LATER))
         return {name: pd.factorize(label, sort=True) for name, label in labels.items()}
 
     schemes = grouped(cells)
@@ -214,6 +222,12 @@ def valuation(
         wider,
         alone,
     )
+
+
+def _age(frame: "pd.DataFrame") -> np.ndarray:
+    """Days since the customers of each cell were acquired, before the log or in it."""
+    before = frame["before_days"].clip(lower=0) if "before_days" in frame else 0
+    return (frame["T_days"] + before).to_numpy()
 
 
 def with_noise(expected: Estimate, simulated: np.ndarray) -> Estimate:

@@ -28,10 +28,12 @@ if TYPE_CHECKING:
     from clvkit.refits import MergingEffect
     from clvkit.restatement import Comparison
     from clvkit.retention import Retention
+    from clvkit.rhythm import Rhythm
     from clvkit.segments import SegmentedFit
     from clvkit.sensitivity import Sensitivity
     from clvkit.spend_choice import SpendChoice
     from clvkit.spend_values import SpendValues
+    from clvkit.truncation import Dated
     from clvkit.valuation import Valuation
 
 #: What the runner tells a kernel: the folder of the run, the notebook's name, the study's folder.
@@ -90,10 +92,29 @@ class Workbench(Recorder):
         return known_until(self.study.as_of, self.study.models.opportunity)
 
     def purchases(self) -> "IbisTable":
-        """Purchases as the models see them, one row per customer and day, or per customer and opportunity."""
-        from clvkit.opportunities import by_opportunity
+        """Purchases as the models see them, one row per customer and day, or per customer and opportunity.
 
-        return by_opportunity(self.ledger().purchases, self.study.models.opportunity)
+        With ``acquired`` where the study goes by dates of acquisition.
+        """
+        from clvkit.opportunities import by_opportunity
+        from clvkit.truncation_fit import with_acquired
+
+        bought = by_opportunity(self.ledger().purchases, self.study.models.opportunity)
+        return with_acquired(bought, self.acquired)
+
+    @cached_property
+    def acquired(self) -> "pd.DataFrame | None":
+        """The day of acquisition of each customer, where the study goes by it; None where it does not."""
+        if self.study.models.left_truncation.treatment != "acquired":
+            return None
+        from clvkit.ledger.crosswalk import known_members
+        from clvkit.truncation_fit import acquisition_dates
+
+        ledger, sources = self.ledger(), self.study.ledger.by_name()
+        people = [table for name, table in ledger.tables.items() if sources[name].holds == "customers"]
+        members = known_members(ledger.con, self.study_folder / CROSSWALK)
+        frames = [table.to_pyarrow().to_pandas() for table in people]
+        return acquisition_dates(frames, None if members is None else members.to_pyarrow().to_pandas())
 
     def everybody(self) -> "IbisTable":
         """One row per customer who bought by the as-of date, with the rule of inclusion that fits and its treatment."""
@@ -127,6 +148,37 @@ class Workbench(Recorder):
         """Distinct (segment, frequency, recency, T) with the number of customers in each."""
         return self.get("cells")
 
+    def fitted_cells(self) -> "pd.DataFrame":
+        """The cells that processes are fitted to: all, but for what ``models.left_truncation`` leaves out."""
+        from clvkit.truncation_fit import left_in
+
+        return left_in(self.cells(), self.study.models.left_truncation)
+
+    def watched_cells(self) -> "pd.DataFrame":
+        """Those of `fitted_cells` whose customers were watched from their first purchase on."""
+        from clvkit.truncation_fit import from_birth
+
+        return from_birth(self.fitted_cells())
+
+    def watched_purchases(self) -> "IbisTable":
+        """The purchases of the customers of `watched_cells`."""
+        from clvkit.truncation_fit import of_fitted
+
+        purchases, section = self.purchases(), self.study.models.left_truncation
+        if section.treatment not in ("burn_in", "acquired"):
+            return purchases
+        return purchases.semi_join(of_fitted(self.summary(), section), "customer")
+
+    def gaps(self) -> "pd.DataFrame":
+        """Gaps between purchases, added up over customers who are alike; see `clvkit.rhythm.gap_statistics`."""
+        return self.get("gaps")
+
+    def rhythm(self) -> "Rhythm":
+        """Whether customers buy at random or like clockwork."""
+        from clvkit.rhythm import rhythm
+
+        return rhythm(self.gaps(), self.study.value.interval)
+
     def spend_cells(self) -> "pd.DataFrame":
         """Distinct (frequency, repeat spend) with the number of customers in each."""
         return self.get("spend_cells")
@@ -147,8 +199,23 @@ class Workbench(Recorder):
     def sufficiency(self) -> "list[Check]":
         """Whether the data can carry a value: the checks that decide about it, before anything is fitted."""
         from clvkit.sufficiency import sufficiency_checks
+        from clvkit.truncation import truncation_check
 
-        return sufficiency_checks(self.cells(), self.study.sufficiency, self.known_until)
+        checks = sufficiency_checks(self.cells(), self.study.sufficiency, self.known_until)
+        if not len(self.cells()):
+            return checks
+        return [
+            *checks,
+            truncation_check(self.get("truncation"), self.study.models.left_truncation, self.dated()),
+        ]
+
+    def dated(self) -> "Dated | None":
+        """What dates of acquisition say of the customers; None where the study does not go by them, or has none."""
+        from clvkit.truncation_fit import windows
+
+        if self.acquired is None or self.acquired.empty:
+            return None
+        return windows(self.ledger().purchases, self.acquired, self.study.as_of)[1]
 
     def carries_value(self) -> bool:
         """Whether the data suffice; if not, a report says so and gives no value."""

@@ -7,11 +7,31 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from clvkit.customers import UNDATED, cells, customer_summary
 from clvkit.errors import FitError
 from clvkit.fitting import ModelsSection, fit_process
+from clvkit.histories import Histories
 from clvkit.processes import get
-from clvkit.truncation import LeftTruncationSection, detect, truncation_check
-from clvkit.truncation_fit import acquisition_dates, after_burn_in, fit_windows, in_burn_in, windows
+from clvkit.processes.window import Through
+from clvkit.truncation import (
+    LeftTruncationSection,
+    Truncation,
+    detect,
+    found_words,
+    judge,
+    truncation_check,
+)
+from clvkit.truncation_fit import (
+    acquisition_dates,
+    after_burn_in,
+    fit_windows,
+    from_birth,
+    in_burn_in,
+    left_in,
+    of_fitted,
+    windows,
+    with_acquired,
+)
 
 START = date(2021, 1, 1)
 TRUTH = np.array([1.2, 6.0, 0.9, 15.0])  # weeks
@@ -133,10 +153,10 @@ def test_windows_are_counted_from_the_evening_before_the_log():
             "acquired": [pd.Timestamp(START) + pd.Timedelta(days=d) for d in days.values()],
         }
     )
-    cells, said = windows(log, acquired, START + timedelta(days=465))
+    found, said = windows(log, acquired, START + timedelta(days=465))
     assert (said.customers, said.known, said.older, said.late) == (4, 3, 2, 0)
     # d was acquired on the evening before the log; a is 264 days older; b came in it; c has no date and is left out
-    assert cells.sort_values("before_days").to_numpy().tolist() == [
+    assert found.sort_values("before_days").to_numpy().tolist() == [
         [1, 10, 95, -1, 1],
         [1, 1, 101, 0, 1],
         [2, 56, 101, 264, 1],
@@ -154,11 +174,87 @@ def test_dates_of_acquisition_go_by_account_and_the_earliest_counts():
 
 
 def test_burn_in_and_what_cannot_be_fitted():
-    cells = pd.DataFrame({"frequency": [1, 0], "recency_days": [3, 0], "T_days": [100, 40], "n": [2, 5]})
-    assert in_burn_in(cells, 30).tolist() == [True, False]
-    assert after_burn_in(cells, 30)["n"].tolist() == [5]
+    few = pd.DataFrame({"frequency": [1, 0], "recency_days": [3, 0], "T_days": [100, 40], "n": [2, 5]})
+    assert in_burn_in(few, 30).tolist() == [True, False]
+    assert after_burn_in(few, 30)["n"].tolist() == [5]
     with pytest.raises(FitError, match="leaves no customer"):
-        after_burn_in(cells, 100)
-    older = cells.assign(before_days=[10.0, 20.0], frequency=[1, 1])
+        after_burn_in(few, 100)
+    older = few.assign(before_days=[10.0, 20.0], frequency=[1, 1])
     with pytest.raises(FitError, match="only paretonbd"):
         fit_windows("bgnbd", older, MODELS)
+
+
+def test_what_was_found_can_be_kept(tmp_path):
+    found = detect(log_of(*company(2, 2000), start=365), START + timedelta(days=1094), REFUSE)
+    found.save(tmp_path)
+    again = Truncation.load(tmp_path)
+    assert found_words(again) == found_words(found) and again.verdict == found.verdict
+    assert again.weeks.equals(found.weeks)
+    short = judge(pd.DataFrame(), START, 0, REFUSE)
+    short.save(tmp_path)
+    assert Truncation.load(tmp_path).verdict == "unknown" and np.isnan(Truncation.load(tmp_path).burst)
+
+
+def priced(log):
+    return log.mutate(amount_minor=ibis.literal(100).cast("int64"), customer=log.customer.cast("string"))
+
+
+def test_the_summary_sees_older_customers_through_the_window_of_the_log():
+    """The same cells as `windows` makes; money in it adds up, whichever purchase counts as the first."""
+    arrival, who, when = company(3, 400)
+    log, as_of = priced(log_of(arrival, who, when, start=365)), START + timedelta(days=1094)
+    known = pd.DataFrame({"customer": [str(k) for k in range(400)], "acquired": pd.Timestamp(START)
+                          + pd.to_timedelta(np.floor(arrival), unit="D")}).iloc[:390]  # fmt: skip
+    dated = with_acquired(log, known)
+    summary = customer_summary(dated, as_of)
+    found = cells(summary)
+    assert found["spend_minor"].sum() + found["first_minor"].sum() == 100 * log.count().execute()
+    assert (found["before_days"] == UNDATED).any() and (found["before_days"] >= 0).any()
+    section = LeftTruncationSection(treatment="acquired")
+    wanted, said = windows(log, known, as_of)
+    fitted = left_in(found, section).groupby(list(wanted.columns[:-1]), as_index=False)["n"].sum()
+    assert fitted.astype("int64").equals(wanted.astype("int64"))
+    inside = of_fitted(summary, section).count().execute()
+    assert inside == from_birth(found)["n"].sum() == said.known - said.older
+    assert "before_days" not in cells(customer_summary(log, as_of))
+
+
+@pytest.mark.parametrize(
+    ("name", "truth"),
+    [("paretonbd", TRUTH), ("bgnbd", [0.3, 4.0, 0.8, 2.5]), ("mbgnbd", [0.5, 6.0, 0.9, 2.0])],
+)
+def test_a_window_that_opens_at_acquisition_is_the_usual_history(name, truth):
+    """At age zero the window is the life so far, under any change of rates from the as-of date on."""
+    process, x = get(name), np.array([1, 3, 12])
+    t_x, T = np.array([2.0, 20.0, 38.0]), np.array([30.0, 39.0, 39.0])
+    seen = Through(process, np.zeros(3))
+    assert seen.p_alive(truth, x, t_x, T) == pytest.approx(process.p_alive(truth, x, t_x, T), rel=1e-6)
+    for rate, hazard in ((1.0, 1.0), (1.3, 1.0), (1.0, 0.6)):
+        asked = x, T, 52.0, 0.002, rate, hazard
+        assert seen.expected(truth, *asked, t_x=t_x) == pytest.approx(
+            process.expected(truth, *asked, t_x=t_x), rel=1e-5
+        )
+
+
+def test_histories_ask_each_customer_the_question_that_fits():
+    rows = pd.DataFrame({"frequency": [2, 0, 3, 1], "recency_days": [70, 0, 200, 30], "T_days": [365, 100, 365, 90],
+                         "before_days": [400, -1, 0, -2]})  # fmt: skip
+    fit = fit_process("paretonbd", cut(*company(4, 800), 0.0, 1095.0)[1], MODELS)
+    who, draws = Histories.of(fit, rows), np.stack([TRUTH, TRUTH * 1.1])
+    plain = Histories.of(fit, rows.drop(columns="before_days"))
+    for ask in (lambda one: one.p_alive(draws), lambda one: one.expected(draws, 365.0, 0.001)):
+        found, usual = ask(who), ask(plain)
+        assert found.shape == (2, 4)
+        assert found[:, [1, 3]] == pytest.approx(usual[:, [1, 3]])
+        assert found[:, 2] == pytest.approx(usual[:, 2], rel=1e-6) and np.all(found[:, 0] != usual[:, 0])
+    many = who.repeat(np.full(4, 4000))
+    drawn = many.simulate_future(TRUTH, 365.0, np.random.default_rng(1)).counts(16_000).reshape(4, -1)
+    mean = (who.p_alive(TRUTH[None]) * who.expected(TRUTH[None], 365.0))[0]
+    assert np.all(np.abs(drawn.mean(axis=1) - mean) < 4.5 * drawn.std(axis=1) / np.sqrt(4000) + 1e-9)
+
+
+def test_dates_of_acquisition_go_with_processes_that_know_them():
+    acquired = {"left_truncation": LeftTruncationSection(treatment="acquired")}
+    for more in ({"processes": ("paretonbd", "mbgcnbd")}, {"opportunity": "year"}):
+        with pytest.raises(ValueError, match="only with bgnbd, mbgnbd and paretonbd"):
+            ModelsSection(**acquired, **more)

@@ -129,8 +129,10 @@ def rewrite_cells(folder: Path, target: Path, label: dict, known: dict[str, dict
     CannotTell : see `shares_of` and `without_share`.
     """
     kind, ledger = label["kind"], ledger_of(label["key"], known)
-    as_of = label["ingredients"].get("settings", {}).get("as_of")
-    if ledger is None or as_of is None:
+    settings = label["ingredients"].get("settings", {})
+    as_of, cut = settings.get("as_of"), settings.get("left_truncation", {})
+    dated = cut.get("treatment") == "acquired"  # the purchases alone do not say how old who is
+    if ledger is None or as_of is None or dated:
         raise CannotTell
     shares = shares_of(folder.parent / ledger / "purchases.parquet", date.fromisoformat(as_of), person)
     if kind == "spend_cells":  # only those who came back are in it

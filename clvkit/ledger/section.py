@@ -70,7 +70,7 @@ class LedgerColumns(Section):
 
 #: The tables beside the orders: their fields, those that must be there first, and what each field is.
 TABLES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
-    "customers": ({}, {"region": "text", "segment": "text", "registered": "date"}),
+    "customers": ({}, {"region": "text", "segment": "text", "acquired": "date", "registered": "date"}),
     "products": ({"product": "text"}, {"category": "text", "unit_cost": "number", "list_price": "number"}),
     "rates": ({"date": "date", "currency": "text", "rate": "number"}, {}),
     "contracts": (

@@ -71,7 +71,9 @@ def _encoding(files: list[SourceFile], key: str) -> str:
 def _date_format(section: SourceSection, files: list[SourceFile], key: str) -> str:
     """The one format that reads the dates of all files."""
     role = next(
-        r for r in ("date", "start", "opened", "registered") if r in (*section.wanted(), "registered")
+        r
+        for r in ("date", "start", "opened", "acquired", "registered")
+        if r in (*section.wanted(), "registered")
     )
     texts, column = [], section.wanted().get(role, role)
     for file in files:

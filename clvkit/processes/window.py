@@ -11,6 +11,8 @@ purchases of a Poisson process thinned by p). With the Beta(a, b) of p left to s
     alive at the end:   (1−p)^{x+m} (α + pA + W)^−(r+x),      left at the last purchase:   p (1−p)^{x+m−1} (α + pA + t_x)^−(r+x)
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from clvkit.errors import FitError
@@ -40,6 +42,26 @@ class WindowParetoNBD(ParetoNBD):
 WINDOW_PARETONBD = WindowParetoNBD()
 
 
+@dataclass(frozen=True)
+class Through:
+    """A process as it answers of customers older than the log, ``before`` (cells,) old when it begins."""
+
+    process: Process
+    before: np.ndarray
+
+    def p_alive(self, parameters, x, t_x, T) -> np.ndarray:
+        """See `p_alive`; ``T`` is the length of the window."""
+        return p_alive(self.process, parameters, x, t_x, T, self.before)
+
+    def expected(self, parameters, x, T, horizon, discount=0.0, rate=1.0, hazard=1.0, t_x=None) -> np.ndarray:
+        """See `expected`."""
+        return expected(self.process, parameters, x, t_x, T, self.before, horizon, discount, rate, hazard)
+
+    def simulate_future(self, parameters, x, t_x, T, horizon, rng) -> Drawn:
+        """See `simulate_future`."""
+        return simulate_future(self.process, parameters, x, t_x, T, self.before, horizon, rng)
+
+
 def p_alive(process: Process, parameters, x, t_x, W, before) -> np.ndarray:
     """P(alive at the end of the window): (cells,) or (draws, cells).
 
@@ -60,17 +82,23 @@ def p_alive(process: Process, parameters, x, t_x, W, before) -> np.ndarray:
     return out[0] if np.ndim(parameters) == 1 else out
 
 
-def expected(process: Process, parameters, x, t_x, W, before, horizon, discount=0.0) -> np.ndarray:
+def expected(
+    process: Process, parameters, x, t_x, W, before, horizon, discount=0.0, rate=1.0, hazard=1.0
+) -> np.ndarray:
     """(Discounted) expected purchases in the next ``horizon`` of those alive at the end of the window.
 
-    Shapes as in `p_alive`. In Pareto/NBD the lifetime has age A + W and the rate is Gamma(r + x, α + W), which a factor
+    Shapes as in `p_alive`; ``rate`` and ``hazard`` act from the end of the window on, as in `Process.expected`. In Pareto/NBD the lifetime has age A + W and the rate is Gamma(r + x, α + W), which a factor
     (α + A + W)/(α + W) makes of what a customer watched for A + W is expected to do.
     """
     x, t_x, W, before = _columns(x, t_x, W, before)
     draws = np.atleast_2d(np.asarray(parameters, float))
     if isinstance(process, ParetoNBD):
         alpha, age = draws[:, 1, None], before + W
-        out = np.atleast_2d(process.expected(draws, x, age, horizon, discount)) * (alpha + age) / (alpha + W)
+        out = (
+            np.atleast_2d(process.expected(draws, x, age, horizon, discount, rate, hazard))
+            * (alpha + age)
+            / (alpha + W)
+        )
     else:
         if not np.isfinite(horizon):
             raise FitError(
@@ -78,7 +106,8 @@ def expected(process: Process, parameters, x, t_x, W, before, horizon, discount=
                 f"(got {horizon})",
                 fix="set value.horizon_months, or use paretonbd",
             )
-        out = np.stack([_to_come(process, one, x, t_x, W, before, float(horizon), discount) for one in draws])
+        out = np.stack([_to_come(process, one, x, t_x, W, before, float(horizon), discount, rate, hazard)
+                        for one in draws])  # fmt: skip
     return out[0] if np.ndim(parameters) == 1 else out
 
 
@@ -129,8 +158,11 @@ def _thinned(process: BetaGeometric, parameters, x, t_x, W, before):
     return p, total / (total + left.sum(axis=1)), living / total[:, None]
 
 
-def _to_come(process, parameters, x, t_x, W, before, horizon, discount) -> np.ndarray:
-    """∫ e^{−δt} E[λ e^{−λpt} | alive] dt over the horizon: a customer alive buys at λ and leaves at λp."""
+def _to_come(process, parameters, x, t_x, W, before, horizon, discount, rate, hazard) -> np.ndarray:
+    """∫ e^{−δt} E[λ e^{−λpt} | alive] dt over the horizon: a customer alive buys at λ and leaves at λp.
+
+    ``rate`` multiplies λ, ``hazard`` the dropout hazard −log(1−p) of a purchase.
+    """
     r, alpha, *_ = np.asarray(parameters, float)
     p, _, weight = _thinned(process, parameters, x, t_x, W, before)
     nodes, weights = np.polynomial.legendre.leggauss(NODES // 2)
@@ -138,10 +170,11 @@ def _to_come(process, parameters, x, t_x, W, before, horizon, discount) -> np.nd
     shift = np.exp((nodes + 1) / 2 * width)
     moment, mass = alpha * (shift - 1), weights / 2 * width * alpha * shift
     base = alpha + p * before[:, None] + W[:, None]  # (cells, nodes of p)
-    k = (r + x)[:, None]
+    k, leaving = (r + x)[:, None], -np.expm1(hazard * np.log1p(-p)) * rate
     out = np.zeros(x.size)
     for t, dt in zip(moment, mass, strict=True):
-        out += dt * np.exp(-discount * t) * (weight * k / base * (1 + p * t / base) ** -(k + 1)).sum(axis=1)
+        each = weight * k / base * (1 + leaving * t / base) ** -(k + 1)
+        out += dt * np.exp(-discount * t) * rate * each.sum(axis=1)
     return out
 
 
