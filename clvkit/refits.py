@@ -130,6 +130,9 @@ def without_columns(section: LedgerSection, columns: Collection[str]) -> LedgerS
             one[part] = {key: column for key, column in one[part].items() if column.casefold() not in gone}
     for name in [name for name, one in said["sources"].items() if not _whole(one)]:
         del sources[name]
+    spaces = {*sources, *(space for one in sources.values() for space in one["accounts"])}
+    for one in sources.values():  # nothing says any more whose its accounts are
+        one["account_space"] = one["account_space"] if one["account_space"] in spaces else None
     kinds = {kind for one in sources.values() for kind in one["keys"]}
     kinds |= {"record"} if any(one["accounts"] for one in sources.values()) else set()
     said["identity"]["keys"] = tuple(kind for kind in section.identity.keys if kind in kinds)
@@ -166,7 +169,9 @@ def _fits(summary: "ir.Table", study: "Study", minor_per_unit: int) -> tuple["Fi
 
     found, models = cells(summary), study.models
     fit = fit_process(models.headline, found, models, sample=False, days_per_year=study.days_per_year)
-    name = "gammagamma" if models.spend == "auto" else models.spend  # quick fits compare like with like: the simpler model
+    name = (
+        "gammagamma" if models.spend == "auto" else models.spend
+    )  # quick fits compare like with like: the simpler model
     return fit, fit_spend(spend_cells(summary), models, minor_per_unit, model=name, sample=False), found
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, field_validator
 
 from clvkit.backtest import BacktestSection
+from clvkit.calendar_section import KNOW_A_CLOCK, CalendarSection
 from clvkit.cohorts import CohortsSection
 from clvkit.errors import StudyError
 from clvkit.fitting import ModelsSection
@@ -87,6 +88,10 @@ class Study(Section):
     models: ModelsSection = Field(
         default_factory=ModelsSection, description=("Which purchase processes are fitted, and how.")
     )
+    calendar: CalendarSection = Field(
+        default_factory=CalendarSection,
+        description=("Windows of days unlike others, and a season: what acts on everybody's purchases at once."),
+    )
     value: ValueSection = Field(description="What turns expected purchases into money.")
     backtest: BacktestSection = Field(
         default_factory=BacktestSection, description=("The earlier dates that the models are tried from.")
@@ -135,6 +140,30 @@ class Study(Section):
                 f"must not be before the as-of date {as_of}",
                 "days without data would be read as customers falling silent",
                 at="extracted",
+            )
+        return value
+
+    @field_validator("calendar")
+    @classmethod
+    def _processes_know_a_clock(cls, value: CalendarSection, info: ValidationInfo) -> CalendarSection:
+        models = info.data.get("models")
+        if models is None or not value.acts:
+            return value
+        strange = [name for name in models.processes if name not in KNOW_A_CLOCK]
+        if strange:
+            raise RuleBroken(
+                f"cannot act on purchases where models.processes has {strange[0]}, which knows no clock",
+                f"leave {strange[0]} out, or let season be none and every window be ignored",
+            )
+        if models.opportunity:
+            raise RuleBroken(
+                f"cannot act on purchases that are counted by {models.opportunity} (models.opportunity)",
+                "let season be none and every window be ignored, or let models.opportunity be null",
+            )
+        if models.left_truncation.treatment == "acquired":
+            raise RuleBroken(
+                "cannot act on purchases where models.left_truncation.treatment is acquired",
+                "let season be none and every window be ignored, or use burn_in",
             )
         return value
 

@@ -415,7 +415,8 @@ def test_somebody_no_run_has_seen_is_kept_out(world):
     shutil.rmtree(world.folder)
     certificate = erased(world)
     assert certificate.own_files[0]["file"] == "shop.csv.gz"
-    assert len(Suppression.load(world.folder).hashes) == 1
+    # The account, and the address that stands beside it.
+    assert len(Suppression.load(world.folder).hashes) == 2
 
 
 def test_not_while_a_run_is_being_made(world):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from clvkit import numbers
-from clvkit.chapters.ledger_words import count, currencies, groups, listed, state_order
+from clvkit.chapters.ledger_words import are, count, currencies, groups, listed, state_order
 from clvkit.exhibits import Sentence, Table
 from clvkit.ledger.currencies import digits_of
 from clvkit.ledger.history import completeness_of
@@ -212,15 +212,21 @@ def _line_sources(ledger: "Ledger", section: "LedgerSection") -> Table:
 def _side_tables(ledger: "Ledger", section: "LedgerSection") -> list[Table]:
     if not ledger.tables:
         return []
-    read, lines = _read(ledger), []
+    read, lines, erased = _read(ledger), [], 0
+    lost = {
+        check.id: int(check.value or 0) for check in ledger.checks if check.id.startswith("ledger.table.")
+    }
     for name, one in section.by_name().items():
         if name in ledger.tables:
             kept = int(ledger.tables[name].count().execute())
+            rejected = lost.get(f"ledger.table.{name}", read[name]["rows"] - kept)
             lines.append({"source": name, "holds": one.holds, "files": read[name]["files"], "rows": read[name]["rows"],
-                          "used": kept, "rejected": read[name]["rows"] - kept})  # fmt: skip
+                          "used": kept, "rejected": rejected})  # fmt: skip
+            erased += read[name]["rows"] - kept - rejected
     frame = pd.DataFrame(lines)
     rejected = int(frame["rejected"].sum())
     wrong = [c.message for c in ledger.checks if c.id.startswith("ledger.table.") and c.status != "pass"]
+    gone = [f"{count(erased, 'row')} of erased people {are(erased)} in none of them."] if erased else []
     short = listed(frame.loc[frame["rejected"] > 0, "source"]) if rejected else ""
     return [Table(
         "ledger_tables",
@@ -230,7 +236,7 @@ def _side_tables(ledger: "Ledger", section: "LedgerSection") -> list[Table]:
         "Rows of the sources that are no orders: read, used, and rejected because a field that must be there cannot be read.",
         formats={"files": "count", "rows": "count", "used": "count", "rejected": "count"},
         labels={"source": "Source", "holds": "Holds", "files": "Files", "rows": "Rows read", "used": "Used", "rejected": "Rejected"},
-        note=" ".join(wrong) or None,
+        note=" ".join([*wrong, *gone]) or None,
     )]  # fmt: skip
 
 

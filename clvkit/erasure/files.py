@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from clvkit.erasure.person import ACCOUNT, CUSTOMER, ERASED, QUOTING, Person
 
 PARQUET = (".parquet", ".pq")
+OF_SOURCE = "account_"
 _DELIMITER = {".csv": ",", ".tsv": "\t"}
 #: What reading a damaged file raises.
 DAMAGED = (OSError, EOFError, csv.Error, pa.ArrowException, zlib.error)
@@ -61,7 +62,7 @@ def count(path: Path, person: Person) -> int:
 
 def _parquet(path: Path, target: Path, person: Person) -> bool:
     file = pq.ParquetFile(path)
-    texts = [f.name for f in file.schema_arrow if _is_text(f.type) or f.name in (CUSTOMER, ACCOUNT)]
+    texts = [f.name for f in file.schema_arrow if _is_text(f.type) or f.name.startswith((CUSTOMER, ACCOUNT))]
     if not texts or not any(
         pc.any(_named(batch, person)).as_py() for batch in file.iter_batches(columns=texts)
     ):
@@ -91,6 +92,11 @@ def _named(batch: pa.RecordBatch, person: Person) -> pa.BooleanArray:
                 here = pc.or_(here, both)
         elif name == ACCOUNT:
             here = _is_in(column, person.account_ids)
+        elif name.startswith(OF_SOURCE):  # of a table of customers: the account in that source
+            theirs = {
+                account for source, account in person.accounts if source == name.removeprefix(OF_SOURCE)
+            }
+            here = _is_in(column, theirs)
         elif _is_text(column.type):
             text = column.cast(pa.large_string())
             here = pc.match_substring_regex(text, person.sure_re2)

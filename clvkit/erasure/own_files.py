@@ -79,6 +79,9 @@ class _File:
         at = [(source, names.index(column)) for source, column in owners.items() if column in names]
         if name in names:
             at.append((self.source, names.index(name)))
+        space = getattr(self.section, "account_space", None)
+        if space and self.section.fields["customer"] in names:
+            at.append((space, names.index(self.section.fields["customer"])))
         places = [place for place, one in enumerate(names) if one in keys]
         for row in rows if with_header else chain([header], rows):
             said = at or [(self.source, place) for place in range(len(row))]

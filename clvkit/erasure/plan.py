@@ -18,6 +18,7 @@ from clvkit.errors import DataError
 from clvkit.export_log import LOG as EXPORTS
 from clvkit.export_log import exported_files, exported_tables, recipients
 from clvkit.ledger.crosswalk import Crosswalk
+from clvkit.ledger.side_accounts import ADDRESS
 from clvkit.runs import STORE, list_runs
 from clvkit.store import sha256_file
 
@@ -99,7 +100,9 @@ def make_plan(study: "Study", folder: Path, journal: Path, request: dict, number
     person, own = search(study, person)
     changes = _Changes(folder, journal, request["done"])
     suppression = Suppression.load(folder)
-    listed = suppression.with_accounts(person.accounts)
+    # By their addresses, too: tables beside the orders may name them so.
+    addresses = {(ADDRESS, key.strip().lower()) for key in person.keys}
+    listed = suppression.with_accounts({*person.accounts, *addresses})
     known = labels(folder / STORE)
 
     if listed != suppression:

@@ -26,11 +26,13 @@ from clvkit.ledger.files import SourceFile, fingerprint, source_files
 from clvkit.ledger.history import history_checks, history_frames
 from clvkit.ledger.ledger import Ledger
 from clvkit.ledger.lines import Reading, typed_rows
+from clvkit.ledger.mapping import mapping_frame
 from clvkit.ledger.quality import count, ledger_checks
 from clvkit.ledger.reasons import hint, meaning
 from clvkit.ledger.refunds import match_refunds, net_lines
 from clvkit.ledger.section import LedgerSection
 from clvkit.ledger.settle import settled
+from clvkit.ledger.side_accounts import accounts_beside, with_pseudonyms, without_erased
 from clvkit.ledger.source import Place, Source, read_source
 from clvkit.ledger.states import duplicates, known, overlapping, purchases, rows_of, with_states
 from clvkit.ledger.tables import SideTable, rate_table, side_table, table_checks
@@ -82,7 +84,7 @@ def build_ledger(
     )
     orders = [(r, s) for r, s in zip(readings, sources, strict=True) if r.section.is_lines]
     tables = {
-        r.name: side_table(local, s, r)
+        r.name: side_table(local, *_named_by_nobody(s, r, withhold))
         for r, s in zip(readings, sources, strict=True)
         if not r.section.is_lines
     }
@@ -104,7 +106,10 @@ def build_ledger(
         },
         as_of=as_of,
         base=Path(base),
+        beside=accounts_beside(tables, readings),
+        withhold=withhold,
     )
+    tables = with_pseudonyms(local, tables, readings, crosswalk)
     lines = lines.drop("record")  # copies and overlaps are found
     if section.negative_amounts == "net":
         lines = scratch.table("named", lines)
@@ -133,6 +138,7 @@ def build_ledger(
     facts = gather_facts(orders, lines, rows, bought, copies, quarantine, segmented, currency)
     _refuse_useless(facts, rows, quarantine, [r for r, _ in orders], as_of, files)
     frames = history_frames(con, lines, section, currency, as_of) | people
+    frames["mapping"] = mapping_frame(readings, files, banned)
     if section.costs is not None:
         joined = [replace(one, rows=_joinable(scratch, n, one)) for n, one in tables.items()]
         so_far = lines.filter((lines.day <= ibis.date(as_of)) & known(lines, as_of))
@@ -164,6 +170,13 @@ def build_ledger(
         frames,
         database.name if database and con is not local else None,
     )
+
+
+def _named_by_nobody(
+    source: Source, reading: Reading, withhold: Callable | None
+) -> tuple[Source, Reading, int]:
+    left, erased = without_erased(source, reading, withhold)
+    return left, reading, erased
 
 
 def _joinable(scratch: Scratch, name: str, one: SideTable) -> ir.Table:

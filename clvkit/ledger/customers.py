@@ -1,5 +1,6 @@
 """Whose each line is: accounts of the sources, and the customers that they belong to."""
 
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from clvkit.ledger.identity_tables import read_small_table
 from clvkit.ledger.lines import Reading, any_of
 from clvkit.ledger.policies import IdentitySection
 from clvkit.ledger.section import LedgerSection
+from clvkit.ledger.side_accounts import kept_names
 from clvkit.ledger.source import Source
 from clvkit.ledger.states import known
 from clvkit.ledger.tables import links
@@ -31,6 +33,8 @@ def with_customers(
     *,
     as_of: date,
     base: Path,
+    beside: Sequence[ir.Table] = (),
+    withhold: Callable[[ir.Table], ir.Table] | None = None,
 ) -> tuple[ir.Table, dict[str, pd.DataFrame]]:
     """Lines with their ``customer``, and what is to be shown of who is who.
 
@@ -39,12 +43,16 @@ def with_customers(
     folder : the crosswalk, which is read and kept up to date; customers are pseudonyms then. Without it they go by
         their accounts, and by source and account where there are several sources.
     texts : the rows of each source as read.
+    beside : further ``source, account`` that are somebody's: those of tables beside the orders.
+    withhold : takes the names of people who were erased off rows; nothing that a source says of them is used.
     """
     if folder is None:
         several = sum(reading.section.is_lines for reading, _ in sources) > 1
         name = lines.source + ":" + lines.account if several else lines.account
         return lines.mutate(customer=name), {}
     accounts = lines.filter(lines.account.notnull()).select("source", "account").distinct()
+    if beside:
+        accounts = ibis.union(accounts, *beside, distinct=True)
     if not section.identity.keys and not section.identity.crosswalk:
         who = assign(scratch.con, accounts, known_members(scratch.con, folder), as_of=as_of)
         save_members(scratch.con, who, folder)
@@ -57,6 +65,7 @@ def with_customers(
         said = [one for reading, _ in sources for one in links(read[reading.name], reading)]
         # A key that stands beside an account of nobody says nothing of the others who have it.
         said = [one.filter(~any_of(one.account, patterns)) for one in said] if patterns else said
+        said = [kept_names(one, withhold) for one in said] if withhold else said
         before = Crosswalk.load(folder)
         found = resolve(accounts, _together(said), section.identity, before, as_of=as_of, base=base)
         as_remembered(found, before, as_of).save(folder)

@@ -96,6 +96,8 @@ def _require_fields(section: "SourceSection") -> None:
         raise ValueError(f"{section.holds} have no field {unknown[0]!r}; {hint}")
     if section.accounts and section.holds != "customers":
         raise ValueError("accounts belong to a source that holds customers")
+    if section.account_space and "customer" not in section.fields:
+        raise ValueError("account_space belongs to a table with the field customer")
 
 
 class SourceSection(Section):
@@ -138,6 +140,11 @@ class SourceSection(Section):
     accounts: dict[str, str] = Field(
         default_factory=dict,
         description="Of customers: the column with a person's account in each source, {shop: account, till: card}.",
+    )
+    account_space: str | None = Field(
+        None,
+        description="Of a table beside the orders: whose accounts its customers are, a source or a name under accounts of a "
+        "source of customers, such as billing; None: they stay as they are written.",
     )
     keys: dict[str, str] = Field(
         default_factory=dict,
@@ -272,9 +279,9 @@ class SourceSection(Section):
             raise ValueError("columns.customer must name a column; only refunds can do without")
         if self.holds in TABLES:
             _require_fields(self)
-        elif self.fields:
+        elif self.fields or self.account_space:
             raise ValueError(
-                f"fields belong to tables beside the orders; columns of {self.holds} go under columns"
+                f"fields and account_space belong to tables beside the orders; columns of {self.holds} go under columns"
             )
         return self
 
@@ -400,6 +407,13 @@ class LedgerSection(SourceSection):
                 )
             if source.path is None and source.database is None:
                 raise ValueError(f"sources.{name} needs path or database")
+        spaces = {*self.sources, *(space for one in self.sources.values() for space in one.accounts)}
+        for name, source in self.sources.items():
+            if (space := source.account_space) and space not in spaces:
+                hint = (
+                    did_you_mean(space, sorted(spaces)) or "name it under accounts of a source of customers"
+                )
+                raise ValueError(f"sources.{name}.account_space: nothing has accounts of {space!r}; {hint}")
         return self
 
     def by_name(self) -> dict[str, SourceSection]:

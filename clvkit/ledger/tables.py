@@ -24,7 +24,7 @@ class SideTable:
     """A table beside the orders.
 
     ``rows`` has the fields of its kind, typed, those that the source does not have as nulls; ``account_…`` and
-    ``key_…`` columns are texts. ``rows_in`` is what was read, ``kept`` what is in ``rows``; ``rejects`` shows some of
+    ``key_…`` columns are texts. ``rows_in`` is what was read (without ``erased``, rows of people who were erased), ``kept`` what is in ``rows``; ``rejects`` shows some of
     the rest, as ``source, file_no, row, field, reason, value``.
     """
 
@@ -33,9 +33,10 @@ class SideTable:
     rows_in: int
     kept: int
     rejects: pd.DataFrame
+    erased: int = 0
 
 
-def side_table(con: ibis.BaseBackend, source: Source, reading: Reading) -> SideTable:
+def side_table(con: ibis.BaseBackend, source: Source, reading: Reading, erased: int = 0) -> SideTable:
     """Type the rows of a table beside the orders; what cannot be read where it must be is rejected, and counted."""
     section, (needed, others) = reading.section, TABLES[reading.section.holds]
     texts = con.create_view(f"{reading.name}_texts", source.rows)
@@ -76,9 +77,10 @@ def side_table(con: ibis.BaseBackend, source: Source, reading: Reading) -> SideT
     return SideTable(
         section.holds,
         good.select(*typed, *extra),
-        sum(source.rows_in),
+        sum(source.rows_in) - erased,
         good.count().execute(),
         rejects.limit(REJECTS_SHOWN).to_pyarrow().to_pandas(),
+        erased,
     )
 
 
@@ -103,7 +105,10 @@ def table_checks(tables: dict[str, SideTable]) -> list[Check]:
             f"The rows of {name} can be read",
             "review" if one.kept < one.rows_in else "pass",
             f"{one.kept:,} of {one.rows_in:,} rows of {name} ({one.holds}) can be used."
-            + (f" The first that cannot: {_first_reject(one.rejects)}." if len(one.rejects) else ""),
+            + (f" The first that cannot: {_first_reject(one.rejects)}." if len(one.rejects) else "")
+            + (
+                f" {one.erased:,} more are of people who were erased, and are not kept." if one.erased else ""
+            ),
             value=one.rows_in - one.kept,
             threshold=0,
             unit="rows",

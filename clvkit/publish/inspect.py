@@ -134,10 +134,14 @@ def _replays(run: runs.Run) -> list[str]:
 
 
 def _print_ledger(study: "Study", bench: Workbench, ledger: Any) -> None:
+    from clvkit.chapters.ledger_mapping import in_short
+
     console, totals = _console(), ledger.totals
     console.print(f"{study.title}, as of {study.as_of}")
     for source in bench.inputs:
         console.print(f"  {source['file']}  sha256 {source['sha256'][:12]}…")
+    for line in in_short(ledger, study.ledger):
+        console.print(f"  {line}", style="dim", markup=False)
     console.print(f"  {count(totals['customers'])} customer{'s' if totals['customers'] != 1 else ''}")
     table = _table("state", "rows:right", *(f"{currency}:right" for currency in totals["amount"]))
     for state in ("used", "merged", "later", "excluded", "quarantined", "in"):
