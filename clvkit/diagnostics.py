@@ -8,6 +8,7 @@ from clvkit import numbers
 from clvkit.checks import Check
 from clvkit.laplace import DRAWS, limit
 from clvkit.processes import SPEND
+from clvkit.segments import SegmentedFit
 
 if TYPE_CHECKING:
     from clvkit.fit import Fit
@@ -19,12 +20,14 @@ BAD_R_HAT = 1.05
 MOST_UNKNOWN = 0.05  # of the draws of a spend model; more than that decide about an interval's end
 
 
-def fit_checks(fit: "Fit") -> list[Check]:
+def fit_checks(fit: "Fit | SegmentedFit") -> list[Check]:
     """The checks of one fit; those of a posterior only where one was sampled.
 
     A maximum that was not reached and chains that disagree fail; what makes an interval less sure is put up
     for review. BG/NBD carries its caveat about customers who never bought again as information.
     """
+    if isinstance(fit, SegmentedFit):  # its likelihood is an average over segments: what is judged is the sampling
+        return [] if fit.draws is None else [_chains(fit), _effective_draws(fit)]
     checks = [_converged(fit), _standard_errors(fit)]
     if fit.diagnostics.get("pareto_k") is not None:
         checks.append(_importance(fit))
@@ -47,8 +50,8 @@ def challengers_checks(fits: "dict[str, Fit]", headline: str) -> list[Check]:
 def _check(fit: "Fit", what: str, title: str, status: str, message: str, advice: str = "", **values) -> Check:
     severity = "info" if status == "info" else "warn"
     return Check(
-        f"fit.{fit.process}.{what}",
-        f"{fit.model.label}: {title}",
+        f"fit.{fit.name}.{what}",
+        f"{fit.label}: {title}",
         status,
         message,
         severity=severity,
@@ -65,7 +68,7 @@ def _converged(fit: "Fit") -> Check:
         "converged",
         "the likelihood's maximum was reached",
         "pass" if flat else "fail",
-        f"At the estimate of {fit.model.label} the log-likelihood changes by {fit.gradient_norm:.1e} per customer "
+        f"At the estimate of {fit.label} the log-likelihood changes by {fit.gradient_norm:.1e} per customer "
         f"for a parameter multiplied by e; less than {MOST_GRADIENT:.0e} counts as flat. "
         + (
             "No other start led there."
@@ -100,16 +103,16 @@ CONSEQUENCES = {
 
 def _standard_errors(fit: "Fit") -> Check:
     unknown = [name for name, se in zip(fit.parameters, fit.se, strict=True) if not np.isfinite(se)]
-    message = f"All {len(fit.parameters)} parameters of {fit.model.label} have a standard error."
+    message = f"All {len(fit.parameters)} parameters of {fit.label} have a standard error."
     if fit.at_bound:
         governed = "; ".join(CONSEQUENCES[name] for name in fit.at_bound)
         message = (
-            f"Maximum likelihood of {fit.model.label} runs away in {', '.join(fit.at_bound)}: the data do not limit "
+            f"Maximum likelihood of {fit.label} runs away in {', '.join(fit.at_bound)}: the data do not limit "
             f"{governed}."
         )
     elif unknown:
         message = (
-            f"The likelihood of {fit.model.label} is flat where it is highest: {', '.join(unknown)} have no "
+            f"The likelihood of {fit.label} is flat where it is highest: {', '.join(unknown)} have no "
             "standard error."
         )
     return _check(
@@ -130,12 +133,12 @@ def _importance(fit: "Fit") -> Check:
     k, most = fit.diagnostics["pareto_k"], limit(DRAWS)
     good, coarse = k < most, fit.diagnostics.get("coarsened")
     message = (
-        f"The posterior of {fit.model.label} was drawn around its mode and re-weighted; the tail of the weights has "
+        f"The posterior of {fit.label} was drawn around its mode and re-weighted; the tail of the weights has "
         f"k = {numbers.number(k, 2)}, and below {numbers.number(most, 2)} the result can be relied on."
     )
     if not good:
         message = (
-            f"Drawing the posterior of {fit.model.label} around its mode was not good enough (k = "
+            f"Drawing the posterior of {fit.label} around its mode was not good enough (k = "
             f"{numbers.number(k, 2)}, not below {numbers.number(most, 2)}), so chains were run instead"
             + (", on times rounded to weeks." if coarse else ".")
         )
@@ -160,7 +163,7 @@ def _chains(fit: "Fit") -> Check:
         "r_hat",
         "the chains agree",
         status,
-        f"The largest R-hat of {fit.model.label} is {numbers.number(r_hat, 3)}; below {MOST_R_HAT} the "
+        f"The largest R-hat of {fit.label} is {numbers.number(r_hat, 3)}; below {MOST_R_HAT} the "
         f"{len(fit.draws)} chains have found the same posterior.",
         "Raise models.sampler.tune and models.sampler.draws; if it stays, the posterior has several modes or a "
         "prior is far from the data.",
@@ -177,7 +180,7 @@ def _effective_draws(fit: "Fit") -> Check:
         "ess",
         "there are enough independent draws",
         "pass" if size > LEAST_ESS else "review",
-        f"The posterior of {fit.model.label} is worth at least {numbers.count(size)} independent draws, in its "
+        f"The posterior of {fit.label} is worth at least {numbers.count(size)} independent draws, in its "
         f"middle and its tails; ends of intervals need more than {LEAST_ESS}.",
         "Raise models.sampler.draws.",
         value=size,
@@ -195,7 +198,7 @@ def _divergences(fit: "Fit") -> Check:
         "divergences",
         "no step of the sampler diverged",
         "review" if found else "pass",
-        f"{said} of the sampler diverged for {fit.model.label}.",
+        f"{said} of the sampler diverged for {fit.label}.",
         "Raise models.sampler.target_accept towards 1: the intervals may leave out a corner of the posterior.",
         value=found,
         threshold=0,
@@ -234,12 +237,12 @@ def _mean_spend(fit: "Fit") -> Check:
     share, where = unknown_mean_spend(fit)
     mean, most = (numbers.number(fit.observed[name], 2) for name in ("mean_spend", "largest_spend"))
     message = (
-        f"The mean amount of a purchase that {fit.model.label} gives to customers without a repeat purchase is one that "
+        f"The mean amount of a purchase that {fit.label} gives to customers without a repeat purchase is one that "
         "the data can know: it exists, and does not exceed the averages seen."
     )
     if where:
         message = (
-            f"The mean amount of a purchase that {fit.model.label} would give to customers without a repeat purchase "
+            f"The mean amount of a purchase that {fit.label} would give to customers without a repeat purchase "
             f"does not exist (q of 1 or less) {where}, or exceeds every average seen, of which {most} is the largest: a "
             "few enormous amounts make the tail too heavy for the data to know its mean. There, the value of "
             f"customers without a repeat purchase rests on the observed mean of repeat customers' averages, {mean}, and "

@@ -5,8 +5,32 @@ likelihood then takes ``(parameters, F, I, ...)``, whichever process it belongs 
 in another language can call it through two addresses.
 """
 
+import hashlib
+import shutil
+from pathlib import Path
+
+import numba
 import numpy as np
 from numba import njit
+
+
+def _compiled_home(source: Path = Path(__file__).parent, kept: int = 3) -> str:
+    """Where compiled code of exactly these sources is cached; older versions but a few are removed.
+
+    The compiler's own cache looks at the file of a function and not at those of the functions it calls: a kernel that
+    was changed would go on in its old form inside a caller that was not.
+    """
+    text = b"".join(path.read_bytes() for path in sorted(source.glob("*.py")))
+    home = source / "__pycache__" / f"compiled-{hashlib.sha256(text).hexdigest()[:12]}"
+    others = sorted(
+        (one for one in home.parent.glob("compiled-*") if one != home), key=lambda one: one.stat().st_mtime
+    )
+    for one in others[: max(0, len(others) - kept)]:
+        shutil.rmtree(one, ignore_errors=True)
+    return str(home)
+
+
+numba.config.CACHE_DIR = _compiled_home()
 
 
 def pack(floats: list[np.ndarray], ints: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -79,24 +79,25 @@ def kernel(parameters, F, I, gradient, alive, cell):  # noqa: E741
         living = -k * log_age - s * log_age_beta
         tail = -np.inf
         mean[:] = 0.0
-        top = T  # the integral so far goes from here to T
+        top, piece = T, levels.size - 1  # the integral so far goes from here to T, and goes on in this piece
         for i in range(first, starts[block + 1]):
-            while top > recency[i]:
-                # one piece of constant speed, from its beginning or from the last purchase on
-                piece = _place(changes, top - T)
-                low = max(changes[piece] + T, recency[i])
-                if low >= top:  # a rounding of the moment of change
-                    top = low
-                    break
-                speed = levels[piece]
-                begun = passed[piece] + speed * (low - T - changes[piece]) - before
-                if speed * (top - low) > 1e-9 * (alpha + begun):
+            while top > recency[i] and piece >= 0:
+                begin = changes[piece] + T
+                low, now = max(begin, recency[i]), piece
+                if begin >= recency[i]:
+                    piece -= 1
+                high, top = top, min(top, low)
+                if high - low <= 1e-12 * T:  # the rounding of a moment of change, and no time
+                    continue
+                speed = levels[now]
+                begun = passed[now] + speed * (low - T - changes[now]) - before
+                if speed * (high - low) > 1e-9 * (alpha + begun):
                     other = (alpha + begun) / speed - low
-                    value = _piece(k, s + 1.0, other, beta, low, top, here) - k * math.log(speed)
+                    value = _piece(k, s + 1.0, other, beta, low, high, here) - k * math.log(speed)
                     here[0] += math.log(speed)
                     here[1] /= speed
                 else:
-                    value = _flat_piece(k, s, alpha + begun, beta, low, top, here)
+                    value = _flat_piece(k, s, alpha + begun, beta, low, high, here)
                 if tail > value:
                     share = math.exp(value - tail)
                     tail += math.log1p(share)
@@ -107,7 +108,6 @@ def kernel(parameters, F, I, gradient, alive, cell):  # noqa: E741
                     share = 1.0 / (1.0 + share)
                 for j in range(4):
                     mean[j] += share * (here[j] - mean[j])
-                top = low
             value = up[x] + r * log_alpha + s * log_beta + living
             d_r, d_alpha, d_s, d_beta = -log_age, -k / (alpha + clock), -log_age_beta, -s / (beta + T)
             dead = small = 0.0

@@ -3,9 +3,6 @@
 The sampler calls it by address, chains run in parallel and nothing is compiled at start-up. The point ``z``
 it is asked for is whitened: coordinates ``η = centre + root @ z``, log-parameters by the process's own map,
 and independent normal priors on ``η`` (flat where ``sd`` is not positive).
-
-The cache on disk knows this file's time and not that of the kernels it calls: whoever changes a kernel touches this
-file too, or the old one stays in use.
 """
 
 from dataclasses import dataclass
