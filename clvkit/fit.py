@@ -33,7 +33,8 @@ class Fit:
     at_bound : coordinates that maximum likelihood drove to the bound of the search: the data do not limit them.
     starts_agreeing : how many of the starting points led to the maximum.
     observed : of a spend model, in major units: ``mean_spend``, the mean over repeat customers of their average
-        amount per purchase, and ``largest_spend``, the largest of those averages; empty for a process.
+        amount per purchase, and ``largest_spend``, the largest of those averages; and ``log_frequency``, the mean of
+        log(1 + x) over them, weighted with those averages. Empty for a process.
     clock : of purchases, that the process was fitted on; None: the calendar.
     """
 

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 from scipy.integrate import quad
+from scipy.optimize import minimize
+from scipy.special import gammaln
 
 from clvkit import processes
 from clvkit.fitting import ModelsSection, fit_spend
@@ -130,5 +132,26 @@ def test_a_posterior_by_importance_and_its_prior():
     assert fit.priors["kappa"].mean == 0
     mean = fit.flat.mean(axis=0)
     assert np.all(np.abs(mean - fit.mle) < 0.5 * fit.se)
-    # golden: maximised by an independent search over the same formula in plain NumPy
+    # golden: what the independent search of the next test finds
     assert fit.log_likelihood == pytest.approx(-4040.67797, abs=1e-4)
+
+
+def test_an_independent_search_finds_the_same_maximum(cdnow_spend_cells):
+    """The formula written out, amounts over (1 + x)^κ, and SciPy's simplex: nothing of the kernel, no gradient."""
+    x = cdnow_spend_cells["frequency"].to_numpy(float)
+    n, paid = cdnow_spend_cells["n"].to_numpy(float), cdnow_spend_cells["spend_minor"].to_numpy() / 100
+
+    def less(free):
+        p, q, gamma = np.exp(free[:3])
+        total = paid * (1 + x) ** -free[3]
+        z = total / x
+        each = gammaln(p * x + q) - gammaln(p * x) - gammaln(q) + q * np.log(gamma) + (p * x - 1) * np.log(z)
+        each += p * x * np.log(x) - (p * x + q) * np.log(gamma + total) - free[3] * np.log1p(x)
+        return -(n @ each)
+
+    start = [*np.log(CDNOW), 0.0]
+    assert -less(start) == pytest.approx(-4055.917695, abs=1e-5)
+    tight = {"xatol": 1e-9, "fatol": 1e-9, "maxiter": 20_000, "maxfev": 20_000}
+    for _ in range(3):  # a simplex that has shrunk too soon is opened again
+        start = minimize(less, start, method="Nelder-Mead", options=tight).x
+    assert -less(start) == pytest.approx(-4040.67797, abs=1e-4)
