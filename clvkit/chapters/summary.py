@@ -139,9 +139,10 @@ def ties(ledger: "Ledger", *, valued: bool = True) -> str:
     text = f"All {numbers.count(rows['in'])} rows that came in, {_booked(ledger, 'in')}, are accounted for."
     if valued:
         modelled = modelled_minor(ledger) / 10**ledger.minor_digits
-        text += f" {numbers.money(modelled, ledger.currency)} is modelled."
+        text += f" {numbers.money(modelled, ledger.currency)} is modelled{_converted(ledger)}."
     left = [
-        f"{count(rows[state], 'row')} with {_booked(ledger, state)} {are(rows[state])} {state}"
+        f"{count(rows[state], 'row')} with {_booked(ledger, state)} "
+        + ("came after the as-of date" if state == "later" else f"{are(rows[state])} {state}")
         for state in ("excluded", "quarantined", "later")
         if rows[state]
     ]
@@ -166,6 +167,13 @@ def _booked(ledger: "Ledger", state: str) -> str:
     sums = {code: one[state] for code, one in ledger.totals["amount"].items()}
     some = [code for code in sums if sums[code] or len(sums) == 1] or [ledger.currency]
     return listed(numbers.money(sums[code], code) for code in some)
+
+
+def _converted(ledger: "Ledger") -> str:
+    """Which currencies are converted for the sum that is modelled; nothing where all of it is in the study's own."""
+    sums = ledger.totals["amount"]
+    others = [c for c, one in sums.items() if c != ledger.currency and (one["used"] or one["merged"])]
+    return f", with {listed(others)} converted into {ledger.currency}" if others else ""
 
 
 def drivers(sensitivity: "Sensitivity") -> str:

@@ -38,12 +38,18 @@ def test_what_is_modelled_is_in_the_study_s_currency_whatever_it_was_booked_in()
 def test_page_one_names_every_currency_that_came_in():
     text = ties(ledger(**SEVERAL))
     assert (
-        "All 5 rows that came in, EUR 150.00 and CHF 80.00, are accounted for. EUR 160.00 is modelled."
-        in text
+        "All 5 rows that came in, EUR 150.00 and CHF 80.00, are accounted for. EUR 160.00 is modelled, with CHF "
+        "converted into EUR." in text
     )
     assert "1 row with EUR 30.00 is excluded" in text
     plain = ties(ledger(EUR=SEVERAL["EUR"]))
     assert "All 5 rows that came in, EUR 150.00, are accounted for. EUR 120.00 is modelled." in plain
+
+
+def test_page_one_says_that_later_rows_came_after_the_as_of_date():
+    one = ledger(EUR={"in": 150.0, "used": 120.0, "later": 30.0})
+    one.totals["rows"] = ROWS | {"excluded": 0, "later": 1}
+    assert "Left out: 1 row with EUR 30.00 came after the as-of date." in ties(one)
 
 
 def test_page_one_says_what_was_held_against_the_books():
