@@ -66,8 +66,8 @@ class Fit:
 
     @property
     def name(self) -> str:
-        """What tells this fit from the others of a study: the process."""
-        return self.process
+        """What tells this fit from the others of a study: its process, by the name that the study calls it."""
+        return self.process.partition("-")[0]  # a study has one MBG/CNBD-k, whichever k its data choose
 
     @property
     def label(self) -> str:
