@@ -22,6 +22,7 @@ NEAR = (
     0.02  # processes whose error per customer is within this share of the least are told apart by the total
 )
 TIE = 0.005  # a refinement whose total is better by less than this share has not earned its parameters
+MOST_DIGITS = 4  # decimals that near errors are told apart with, in per cent
 MEASURES = ("bias", "rmse", "coverage", "calibration")  # of a hold-out
 
 
@@ -59,6 +60,9 @@ class Choice:
     @property
     def reason(self) -> str:
         """Why the champion is the champion, in a sentence, and what it did later, in another."""
+        return self._reason(1)
+
+    def _reason(self, digits: int) -> str:
         row = self.table.set_index("process").loc[self.champion]
         if self.chosen_on is None:
             return (
@@ -72,20 +76,20 @@ class Choice:
             )
         text = (
             f"{row['label']} forecast the number of purchases {self.chosen_on.words} best, "
-            f"{numbers.bias_words(row['bias_chosen'])} at maximum likelihood, among the processes whose error per customer is within "
+            f"{numbers.bias_words(row['bias_chosen'], digits)} at maximum likelihood, among the processes whose error per customer is within "
             f"{numbers.percent(NEAR, 0)} of the least"
         )
         if self.quoted is None:
             return f"{text}; with one back-test only, that error flatters it."
-        return f"{text}. {self._later(self.champion)}."
+        return f"{text}. {self._later(self.champion, digits)}."
 
-    def _later(self, process: str) -> str:
+    def _later(self, process: str, digits: int = 1) -> str:
         """The error of a process in the trial that had no part in the choice."""
         row = self.table.set_index("process").loc[process]
         when = f"{self.quoted.words[0].upper()}{self.quoted.words[1:]}"
         if np.isnan(row["bias_quoted"]):
             return f"{when}, which had no part in the choice, nobody bought again"
-        return f"{when}, which had no part in the choice, it was {numbers.bias_words(row['bias_quoted'])}"
+        return f"{when}, which had no part in the choice, it was {numbers.bias_words(row['bias_quoted'], digits)}"
 
     def check(self) -> Check:
         """Pass where the study values with the champion; review where it does not."""
@@ -96,7 +100,9 @@ class Choice:
             "fit.champion",
             "The process that the value is computed with",
             "pass" if same else "review",
-            self.reason if same else f"The study values with {headline}. {self.reason}{self._beside()}",
+            self.reason
+            if same
+            else f"The study values with {headline}. {self._reason(self._digits())}{self._beside()}",
             value=self.champion,
             threshold=self.headline,
             recommendation=""
@@ -111,15 +117,33 @@ class Choice:
         process = row["refines"] or self.champion
         return f"Set models.headline to {process} and models.segments to {'value' if row['refines'] else 'ignore or compare'}"
 
+    def _said(self, process: str, digits: int) -> dict[str, str]:
+        """The errors of a process in the trials that it has one in, in words."""
+        row = self.table.set_index("process").loc[process]
+        trials = (("chosen", self.chosen_on), ("quoted", self.quoted))
+        return {
+            word: numbers.bias_words(row[f"bias_{word}"], digits)
+            for word, trial in trials
+            if trial is not None and not np.isnan(row[f"bias_{word}"])
+        }
+
+    def _digits(self) -> int:
+        """The fewest decimals at which the errors of the champion and the study's process read differently."""
+        for digits in range(1, MOST_DIGITS + 1):
+            own, other = (self._said(process, digits) for process in (self.champion, self.headline))
+            if all(own.get(word) != said for word, said in other.items()):
+                return digits
+        return 1 if own == other else MOST_DIGITS
+
     def _beside(self) -> str:
         """What the process of the study did in the same trials, where it is not the champion."""
-        row = self.table.set_index("process").loc[self.headline]
+        row, digits = self.table.set_index("process").loc[self.headline], self._digits()
+        own = self._said(self.champion, digits)
         found = [
-            numbers.bias_words(row[f"bias_{word}"])
-            for word, trial in (("chosen", self.chosen_on), ("quoted", self.quoted))
-            if trial is not None and not np.isnan(row[f"bias_{word}"])
+            said + (", the same to the digit," if own.get(word) == said else "")
+            for word, said in self._said(self.headline, digits).items()
         ]
-        return f" {row['label']} was {' and then '.join(found)}." if found else ""
+        return f" {row['label']} was {' and then '.join(found).removesuffix(',')}." if found else ""
 
     def to_json(self) -> dict:
         """``champion`` of ``results.json``: the choice, its reason, and the numbers of every process."""

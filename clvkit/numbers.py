@@ -6,6 +6,7 @@ reads as zero. Missing values (None, NaN) read ``[x]``, or what ``missing`` says
 """
 
 import math
+from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 from typing import Literal
@@ -103,9 +104,9 @@ def rate(value: float | Decimal | None, per: str = "year", *, missing: str = NOT
     return f"{percent(value, digits)} a {per}"
 
 
-def bias_words(bias: float) -> str:
+def bias_words(bias: float, digits: int = 1) -> str:
     """An error of a forecast, as a share of what happened, in words: ``13.3 % too low``."""
-    return f"{percent(abs(bias))} too {'low' if bias < 0 else 'high'}" if bias else "exactly right"
+    return f"{percent(abs(bias), digits)} too {'low' if bias < 0 else 'high'}" if bias else "exactly right"
 
 
 def variance(
@@ -160,6 +161,14 @@ def unit_for(values: object) -> Unit:
     """
     largest = max((abs(value) for value in values if not _is_missing(value)), default=0)
     return "million" if largest >= 1e9 else "thousand" if largest >= 1e6 else "one"
+
+
+def monies(values: Iterable[float], currency: str) -> list[str]:
+    """Amounts of one figure, all in the unit of the largest: ``GBP 884 thousand``, ``GBP 1,140 thousand``."""
+    values = list(values)
+    unit = unit_for(values)
+    digits = 0 if unit != "one" or max(map(abs, values), default=0) >= 1000 else None
+    return [money(value, currency, unit, digits) for value in values]
 
 
 def money_header(currency: str, unit: Unit = "one") -> str:

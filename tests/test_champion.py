@@ -13,7 +13,9 @@ FIRST, LATER, AS_OF = date(1997, 6, 30), date(1997, 9, 30), date(1998, 6, 30)
 
 def fit(name, bic):
     process = name.removesuffix("_by_segment")
-    return SimpleNamespace(process=process, label=name.upper(), log_likelihood=-bic / 2, aic_bic=lambda: (bic, bic))
+    return SimpleNamespace(
+        process=process, label=name.upper(), log_likelihood=-bic / 2, aic_bic=lambda: (bic, bic)
+    )
 
 
 def tried(process, origin, bias, rmse):
@@ -63,6 +65,19 @@ def test_chosen_on_the_first_date_and_quoted_from_the_last():
     assert (check.status, check.value) == ("review", "bgnbd")
     assert "PARETONBD was 3.0 % too high and then exactly right." in check.message  # what one would give up
     assert "models.headline" in check.recommendation
+
+
+def test_near_errors_are_told_apart_or_said_to_be_equal():
+    far = [tried("bgnbd", FIRST, -0.5, 1.0)]
+    near = [tried("mbgnbd", FIRST, -0.18762, 1.0), tried("paretonbd", FIRST, -0.18764, 1.0)]
+    message = choose(FITS, far + near, "paretonbd").check().message
+    assert "best, 18.762 % too low" in message and "PARETONBD was 18.764 % too low." in message
+    equal = [tried("mbgnbd", FIRST, -0.1876, 1.0), tried("paretonbd", FIRST, -0.1876, 1.0)]
+    message = choose(FITS, far + equal, "paretonbd").check().message
+    assert (
+        "best, 18.8 % too low" in message
+        and "PARETONBD was 18.8 % too low, the same to the digit." in message
+    )
 
 
 def test_the_results_keep_the_challengers():

@@ -326,3 +326,9 @@ def test_intervals_in_words():
 def test_the_legend_explains_the_shorthand():
     assert numbers.LEGEND == "[x] not available, [z] not applicable"
     assert numbers.count(None, missing=numbers.NOT_APPLICABLE) == "[z]"
+
+
+def test_amounts_of_one_figure_are_in_one_unit():
+    assert numbers.monies([883_539, 1_140_000.4], "GBP") == ["GBP 884 thousand", "GBP 1,140 thousand"]
+    assert numbers.monies([12.3, 1_200], "GBP") == ["GBP 12", "GBP 1,200"]
+    assert numbers.monies([12.3, 0.5], "GBP") == ["GBP 12.30", "GBP 0.50"]

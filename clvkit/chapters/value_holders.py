@@ -35,16 +35,13 @@ def value_by_holder(valuation: "Valuation", name: str = "value_by_holder") -> Fi
     """Share of customers and share of value, by how often they bought."""
     frame = valuation.groups["frequency_class"]
     share = frame["customers"] / frame["customers"].sum()
-    top = frame.iloc[-1]
+    top, amounts = frame.iloc[-1], numbers.monies(frame["value"], valuation.currency)
     with style.canvas(height=0.5 + (0.36 if name == "page_one" else 0.42) * len(frame)) as (drawing, axes):
         places = np.arange(len(frame))
         axes.barh(places - 0.19, share, 0.34, **style.PREVIOUS_BAR)
         axes.barh(places + 0.19, frame["share"], 0.34, **style.FORECAST_BAR)
-        for place, of_customers, of_value, worth in zip(
-            places, share, frame["share"], frame["value"], strict=True
-        ):
+        for place, of_customers, of_value, amount in zip(places, share, frame["share"], amounts, strict=True):
             style.label(axes, of_customers, place - 0.19, f"{numbers.percent(of_customers, 0)} of customers")
-            amount = numbers.money(worth, valuation.currency)
             style.label(axes, of_value, place + 0.19, f"{numbers.percent(of_value, 0)} of value, {amount}")
         axes.set_yticks(places, frame["group"])
         axes.set_xlim(0, max(share.max(), frame["share"].max()) * 1.45)
