@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from clvkit.checks import Check
-from clvkit.numbers import percent
+from clvkit.numbers import date_words, percent
 from clvkit.section import Section
 
 if TYPE_CHECKING:
@@ -137,9 +137,9 @@ def _history(history: int, section: SufficiencySection, as_of: date) -> Check:
         "history",
         "A long enough history",
         history >= need,
-        f"The history covers {days}, from the first purchase on {first} to {as_of}; a value needs at least "
-        f"{need:,}.",
-        f"Use an extract that begins earlier, or an as-of date of {first + timedelta(days=need)} or later: "
+        f"The history covers {days}, from the first purchase on {date_words(first)} to {date_words(as_of)}; a value "
+        f"needs at least {need:,}.",
+        f"Use an extract that begins earlier, or an as-of date of {date_words(first + timedelta(days=need))} or later: "
         "customers who have left cannot yet be told from customers who pause.",
         value=history,
         threshold=need,
@@ -155,10 +155,10 @@ def _silence(silence: int, section: SufficiencySection, as_of: date) -> Check:
         "last_purchase",
         "Purchases up to the as-of date",
         silence <= limit,
-        f"The last purchase of any customer is of {last}, {days} before the as-of date {as_of}; "
+        f"The last purchase of any customer is of {date_words(last)}, {days} before the as-of date {date_words(as_of)}; "
         f"at most {limit:,} are allowed.",
         f"The extract seems to end before the as-of date, and the models would take the silence for "
-        f"customers lost. Use a newer extract, or an as-of date of about {last}; if the business did "
+        f"customers lost. Use a newer extract, or an as-of date of about {date_words(last)}; if the business did "
         "stop selling, raise sufficiency.max_days_since_last_purchase.",
         value=silence,
         threshold=limit,

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 from datetime import date
 from types import SimpleNamespace
 
@@ -222,6 +223,8 @@ def test_the_certificate_says_what_is_left_to_do(world):
     kept = json.loads((world.folder / ".erasure" / "certificate-1.json").read_text())
     assert Certificate.from_json(kept) == certificate
     assert "shop.csv.gz (shop, 2 rows)" in certificate.text() and "Mailing house" in certificate.text()
+    one = replace(certificate, accounts=1, own_files=[{"source": "shop", "file": "a.csv", "rows": 1}]).text()
+    assert ": 1 account of one person" in one and "a.csv (shop, 1 row)" in one
 
 
 def test_every_file_of_the_study_that_names_the_person_is_told(world):

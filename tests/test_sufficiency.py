@@ -79,14 +79,14 @@ def test_short_history():
         "The history covers 59 days, from the first purchase on 2024-05-02 to 2024-06-30; "
         "a value needs at least 90."
     )
-    assert "an as-of date of 2024-07-31 or later" in found.recommendation
+    assert "an as-of date of 31 July 2024 or later" in found.recommendation
 
 
 def test_stale_extract():
     found = checks((0, 0, 400, 200), (1, 200, 400, 100))["last_purchase"]
     assert found.stops
     assert found.message == (
-        "The last purchase of any customer is of 2023-12-13, 200 days before the as-of date 2024-06-30; "
+        "The last purchase of any customer is of 13 December 2023, 200 days before the as-of date 30 June 2024; "
         "at most 90 are allowed."
     )
     assert "The extract seems to end before the as-of date" in found.recommendation

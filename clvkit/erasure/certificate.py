@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from clvkit.ledger.quality import count
+
 
 @dataclass(frozen=True)
 class Certificate:
@@ -49,7 +51,7 @@ class Certificate:
 
     def text(self) -> str:
         """The certificate to be read, line by line."""
-        own = [f"{one['file']} ({one['source']}, {one['rows']:,} rows)" for one in self.own_files]
+        own = [f"{one['file']} ({one['source']}, {count(one['rows'], 'row')})" for one in self.own_files]
         fits = [f"{one['kind']} {one['key'][:12]}" for one in self.refit]
         changed = sum(one["new"] is not None for one in self.files)
         parts = {
@@ -63,6 +65,6 @@ class Certificate:
             "published files with a number equal to an account, to look at": self.possible,
             "note": self.notes,
         }
-        head = f"Erasure {self.number} of {self.day}, by {self.by}: {self.accounts:,} accounts of one person"
+        head = f"Erasure {self.number} of {self.day}, by {self.by}: {count(self.accounts, 'account')} of one person"
         lines = [f"  {title}: " + "; ".join(said) for title, said in parts.items() if said]
         return "\n".join([head, *lines])

@@ -7,7 +7,7 @@ from clvkit.checks import Check
 from clvkit.ledger.facts import Control, Facts
 from clvkit.ledger.reasons import STATES, hint, meaning
 from clvkit.ledger.section import LedgerSection
-from clvkit.numbers import percent
+from clvkit.numbers import date_words, percent
 from clvkit.rules import listed
 
 CHAPTER = "01_ledger"
@@ -163,8 +163,8 @@ def _as_of(as_of: date, limit: date, section: LedgerSection) -> Check:
     days = (as_of - limit).days
     title, extracted = "The extract reaches the as-of date", _extract_of(limit, section)
     if days > 0:
-        words = f"The as-of date {as_of} lies {count(days, 'day')} after {extracted or 'today'}"
-        words += f" of {limit}" if extracted else f", {limit}"
+        words = f"The as-of date {date_words(as_of)} lies {count(days, 'day')} after {extracted or 'today'}"
+        words += f" of {date_words(limit)}" if extracted else f", {date_words(limit)}"
         return _check(
             "ledger.as_of",
             title,
@@ -175,14 +175,14 @@ def _as_of(as_of: date, limit: date, section: LedgerSection) -> Check:
             threshold=0,
             unit="days",
             severity="stop",
-            recommendation=f"Use an as-of date no later than {limit}, or a later extract.",
+            recommendation=f"Use an as-of date no later than {date_words(limit)}, or a later extract.",
         )
-    until = f"that of {extracted}, {limit}" if extracted else "the present day"
+    until = f"that of {extracted}, {date_words(limit)}" if extracted else "the present day"
     return _check(
         "ledger.as_of",
         title,
         "pass",
-        f"The as-of date {as_of} is not after {until}.",
+        f"The as-of date {date_words(as_of)} is not after {until}.",
         value=days,
         threshold=0,
         unit="days",
