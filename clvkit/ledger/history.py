@@ -14,6 +14,8 @@ from clvkit.ledger.memo_frames import memo_frames
 from clvkit.ledger.section import LedgerSection
 from clvkit.ledger.states import known
 
+NAMED = 3  # rows to look up in the message of a check
+
 
 def history_frames(
     con: ibis.BaseBackend, lines: ir.Table, section: LedgerSection, currency: str, as_of: date
@@ -26,7 +28,7 @@ def history_frames(
         frames["conversions"] = conversions(lines, section.exchange)
     if "booked_day" in lines.columns:
         frames["refunds"] = _refunds(lines, as_of)
-        frames["over_refunded"] = _over_refunded(lines)
+        frames["over_refunded"], frames["over_refunded_rows"] = _over_refunded(lines)
     again = lines.filter(lines.reason.isin(("overlap", "superseded")))
     months = again.group_by("source", "currency", "reason", month=again.day.truncate("M").cast("date")).agg(
         rows=again.count().cast("int64"), amount_minor=again.amount_minor.sum().cast("int64")
@@ -64,33 +66,78 @@ def _sorted(table: ir.Table, keys: list[str]) -> pd.DataFrame:
     return table.to_pyarrow().to_pandas().sort_values(keys, ignore_index=True)
 
 
-def _over_refunded(lines: ir.Table) -> pd.DataFrame:
-    """Orders of which more was paid back than they cost, by currency: ``currency, orders, excess_minor`` (above 0).
+def _over_refunded(lines: ir.Table) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Orders of which more was paid back than they cost, and rows to look up.
 
-    A refund under a number of its own is in no order of sales; it counts against all that the customer bought on the
-    day of its sale, where that was returned whole.
+    A refund under a number of its own is in no order of sales. It counts against all that the customer bought on the
+    day of its sale, where that was returned whole, and else against all that the customer ever bought of the product: a
+    return of what several orders brought may well be larger than the last of them.
+
+    Returns
+    -------
+    ``currency, orders, excess_minor`` (above 0), and of at most three orders, those that most was paid back of beyond
+    what they cost in minor units, the largest refund: ``file, row, currency, excess_minor``.
     """
     counted = lines.reason.isnull() | lines.reason.isin(("guest", "returned_in_full"))
-    order = ["space", "order_id", "currency"]
-    orders = _beyond(lines.filter(counted & lines.order_id.notnull()), order)
-    rest = lines.filter((lines.reason == "returned_in_full") & lines.customer.notnull())
-    days = _beyond(rest.anti_join(orders, order), ["customer", "day", "currency"])
-    over = orders.select("currency", "left").union(days.select("currency", "left"))
+    order, day, product = (
+        [*keys, "currency"] for keys in (("space", "order_id"), ("customer", "day"), ("customer", "product"))
+    )
+    rows = lines.filter(counted).select(
+        *dict.fromkeys((*order, *day, *product)), "reason", "amount_minor", "ordinal", "file", "row"
+    )
+    named, known_who = rows.filter(rows.order_id.notnull()), rows.filter(rows.customer.notnull())
+    orders = _beyond(named, order)
+    rest = _without(known_who, orders, order)
+    whole = rest.filter(rest.reason == "returned_in_full")
+    days = _beyond(whole, day)
+    rest = _without(rest, days, day).filter(lambda one: one["product"].notnull())
+    back = _without(rest.filter(rest.amount_minor < 0), named.filter(named.amount_minor > 0), order)
+    sold = rest.filter(rest.amount_minor > 0).join(back.select(product).distinct(), product)
+    loose = back.union(sold.select(back.columns))
+    products = _beyond(loose, product)
+    found = [(orders, named, order), (days, whole, day), (products, loose, product)]
+    over = ibis.union(*(groups.select("currency", "left") for groups, _, _ in found))
     grouped = over.group_by("currency").agg(
         orders=over.count().cast("int64"), excess_minor=-over.left.sum().cast("int64")
     )
-    return grouped.order_by("currency").to_pyarrow().to_pandas()
+    largest = [_largest(*one) for one in found]
+    places = pd.concat([one for one in largest if len(one)] or largest[:1])
+    places = places.sort_values(["excess_minor", "ordinal"], ascending=[False, True])
+    shown = places.head(NAMED)[["file", "row", "currency", "excess_minor"]].reset_index(drop=True)
+    return grouped.order_by("currency").to_pyarrow().to_pandas(), shown
 
 
 def _beyond(rows: ir.Table, by: list[str]) -> ir.Table:
-    """Groups of rows that hold a sale and add up to less than nothing, with what is ``left``."""
-    sums = rows.group_by(by).agg(left=rows.amount_minor.sum().cast("int64"), sold=rows.amount_minor.max())
+    """Groups of rows that hold a sale and add up to less than nothing, with what is ``left`` and their ``first`` row."""
+    sums = rows.group_by(by).agg(
+        left=rows.amount_minor.sum().cast("int64"), sold=rows.amount_minor.max(), first=rows.ordinal.min()
+    )
     return sums.filter((sums.left < 0) & (sums.sold > 0))
 
 
-def _over_refunded_check(over: pd.DataFrame) -> Check:
+def _largest(groups: ir.Table, rows: ir.Table, by: list[str]) -> pd.DataFrame:
+    """The largest refund of the groups that are furthest below nothing: ``ordinal, file, row, currency, excess_minor``."""
+    worst = groups.order_by("left", "first").limit(NAMED)
+    back = rows.filter(rows.amount_minor < 0).join(worst.select(*by, "left", "first"), by)
+    back = back.select("first", "amount_minor", "ordinal", "file", "row", "currency", excess_minor=-back.left)
+    frame = back.to_pyarrow().to_pandas().sort_values(["amount_minor", "ordinal"])
+    return frame.drop_duplicates("first").drop(columns=["first", "amount_minor"])
+
+
+def _without(rows: ir.Table, groups: ir.Table, by: list[str]) -> ir.Table:
+    """Rows of none of the groups. Not an anti-join: PostgreSQL is not given one it reads."""
+    marked = groups.select(by).distinct().mutate(marked=ibis.literal(True))
+    both = rows.left_join(marked, by)
+    return both.filter(both.marked.isnull()).select(rows.columns)
+
+
+def _over_refunded_check(over: pd.DataFrame, rows: pd.DataFrame) -> Check:
     orders = int(over["orders"].sum())
-    some = f"Of {orders:,} order{'s' if orders > 1 else ''} more was paid back than was paid."
+    some = f"Of {orders:,} order{'s' if orders > 1 else ''} more was paid back than was paid"
+    if len(rows):
+        such = "" if orders <= len(rows) else "such as "
+        some += f": look up {such}{'; '.join(f'{one.file}, row {one.row:,}' for one in rows.itertuples())}"
+    some += "."
     return Check(
         "ledger.over_refunded",
         "No order was refunded beyond its amount",
@@ -121,5 +168,9 @@ def completeness_of(frames: dict[str, pd.DataFrame]) -> Completeness:
 def history_checks(frames: dict[str, pd.DataFrame], section: LedgerSection, as_of: date) -> list[Check]:
     """Whether the history looks whole: odd days, and how far each source is complete."""
     found = completeness_of(frames)
-    over = [_over_refunded_check(frames["over_refunded"])] if "over_refunded" in frames else []
+    over = (
+        [_over_refunded_check(frames["over_refunded"], frames["over_refunded_rows"])]
+        if "over_refunded" in frames
+        else []
+    )
     return over + anomaly_checks(frames["flags"]) + completeness_checks(found, section.completeness, as_of)

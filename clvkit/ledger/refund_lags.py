@@ -29,10 +29,10 @@ class LagCurve:
     Attributes
     ----------
     rate, low, high : share of sales, by money, that comes back within the longest lag, and its interval.
-    seen : the share that has come back by ``as_of``, not corrected: too low while sales are young.
+    seen : the share that has come back so by ``as_of``, not corrected: too low while sales are young.
     curve : ``lag_days, refunds, refund_minor, exposed_minor`` (sales at least so old), ``rate`` (r(l)) and
         ``arrived`` (share of a sale's refunds that has arrived at that age; NaN where nothing came back).
-    sales : ``day, sale_minor, refund_minor`` (refunds so far of that day's sales).
+    sales : ``day, sale_minor, refund_minor`` (refunds so far of that day's sales, those after the longest lag with them).
     squares : sum of squared refunds by lag, in minor units squared: what intervals are made from.
     """
 
@@ -85,7 +85,6 @@ def lag_curve(
         )
     back = rows.filter((rows[amount] < 0) & (rows.day <= rows.booked_day))
     back = back.mutate(size=-back[amount], lag_days=back.booked_day.delta(back.day, unit="day"))
-    back = back.filter(back.lag_days <= max_lag_days)
     square = back.size.cast("decimal(18, 0)") * back.size.cast("decimal(18, 0)")
     refunds = _frame(
         back.group_by("day", "lag_days").agg(
@@ -105,15 +104,17 @@ def curve_of(
     Parameters
     ----------
     sales : ``day, sale_minor``.
-    refunds : ``day`` (of the sale), ``lag_days, refunds, refund_minor, squares`` (sum of squared amounts).
+    refunds : ``day`` (of the sale), ``lag_days, refunds, refund_minor, squares`` (sum of squared amounts); those after
+        the longest lag are no part of the curve, and are among the refunds so far.
     """
     age = _ages(sales["day"], as_of)
     longest = int(min(age.max(), max_lag_days))
     exposed = _older_than(age, sales["sale_minor"], longest)
-    lag = refunds["lag_days"].to_numpy(np.int64)
+    timely = refunds[refunds["lag_days"] <= longest]
+    lag = timely["lag_days"].to_numpy(np.int64)
 
     def by_lag(column: str) -> np.ndarray:
-        return np.bincount(lag, refunds[column].to_numpy(float), longest + 1)
+        return np.bincount(lag, timely[column].to_numpy(float), longest + 1)
 
     came, squares = by_lag("refund_minor"), by_lag("squares")
     rates = came / exposed
@@ -131,7 +132,7 @@ def curve_of(
     )
     so_far = refunds.groupby("day")["refund_minor"].sum()
     months = sales.assign(refund_minor=sales["day"].map(so_far).fillna(0).astype(np.int64))
-    seen = float(months["refund_minor"].sum() / months["sale_minor"].sum())
+    seen = float(came.sum() / months["sale_minor"].sum())
     return LagCurve(as_of, rate, low, high, seen, curve, months, squares)
 
 

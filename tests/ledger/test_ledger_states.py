@@ -190,14 +190,14 @@ def test_an_as_of_date_beyond_the_extract_fails(ledger_of):
     ledger = ledger_of("c1,2024-01-05,10\n", extracted=date(2024, 6, 20))
     found = check(ledger, "ledger.as_of")
     assert found.stops
-    assert found.message.startswith("The as-of date 2024-06-30 lies 10 days after the extract of 2024-06-20")
+    assert found.message.startswith("The as-of date 30 June 2024 lies 10 days after the extract of 20 June 2024")
 
 
 def test_an_as_of_date_within_the_extract_says_which_day_that_is(ledger_of):
     told = check(ledger_of("c1,2024-01-05,10\n", extracted=date(2024, 7, 2)), "ledger.as_of")
-    assert told.message == "The as-of date 2024-06-30 is not after that of the extract, 2024-07-02."
+    assert told.message == "The as-of date 30 June 2024 is not after that of the extract, 2 July 2024."
     untold = check(ledger_of("c1,2024-01-05,10\n"), "ledger.as_of")
-    assert untold.message == "The as-of date 2024-06-30 is not after the present day."
+    assert untold.message == "The as-of date 30 June 2024 is not after the present day."
 
 
 def test_of_several_extracts_the_first_to_end_is_named(source, build):
@@ -208,7 +208,7 @@ def test_of_several_extracts_the_first_to_end_is_named(source, build):
         "till": {"path": "till.csv", "extracted": date(2024, 7, 5)},
     }
     found = check(build(None, sources=sources), "ledger.as_of")
-    assert found.stops and "2 days after the extract of shop of 2024-06-28: those" in found.message
+    assert found.stops and "2 days after the extract of shop of 28 June 2024: those" in found.message
 
 
 def test_what_became_of_each_refund_is_told_apart(ledger_of):
@@ -229,6 +229,10 @@ def test_a_refund_under_its_own_number_can_go_beyond_its_sale(ledger_of):
     """Its order holds no sale, so it is held against what the customer bought on the day of the sale."""
     rows = "c1,2024-01-05,30,a,p\nc1,2024-01-09,-34,r1,p\nc2,2024-01-05,20,b,p\nc2,2024-01-09,-20,r2,p\n"
     rows += "c3,2024-01-05,20,c,p\nc3,2024-01-09,-25,c,p\nc4,2024-01-05,20,d,p\n"
+    # the day stays above zero, and of p more was paid back than the customer ever bought of it
+    rows += "c5,2024-01-05,30,e,p\nc5,2024-01-05,50,e,q\nc5,2024-01-09,-36,r5,p\n"
+    # larger than the last order of p, and not than both
+    rows += "c6,2024-01-03,30,f,p\nc6,2024-01-05,30,g,p\nc6,2024-01-05,50,g,q\nc6,2024-01-09,-55,r6,p\n"
     ledger = ledger_of(
         rows,
         header="customer_id,date,amount,order,sku\n",
@@ -236,10 +240,15 @@ def test_a_refund_under_its_own_number_can_go_beyond_its_sale(ledger_of):
         negative_amounts="net",
     )
     assert ledger.frames["over_refunded"].to_dict("records") == [
-        {"currency": "EUR", "orders": 2, "excess_minor": 900}
+        {"currency": "EUR", "orders": 3, "excess_minor": 1500}
     ]
     found = check(ledger, "ledger.over_refunded")
-    assert found.status == "review" and found.message.startswith("Of 2 orders more was paid back")
+    assert found.status == "review"
+    (file,) = set(ledger.frames["over_refunded_rows"]["file"])
+    assert list(ledger.frames["over_refunded_rows"]["row"]) == [11, 7, 3]  # of c5, c3 and c1: lines of the file
+    assert found.message == (
+        f"Of 3 orders more was paid back than was paid: look up {file}, row 11; {file}, row 7; {file}, row 3."
+    )
 
 
 def test_segment_is_that_of_the_first_purchase(ledger_of):

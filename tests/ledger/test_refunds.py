@@ -310,6 +310,14 @@ def test_lags_of_refunds_are_counted_in_the_engine_on_both_days():
     assert table["low_minor"].iloc[-1] < table["expected_minor"].iloc[-1] < table["high_minor"].iloc[-1]
 
 
+def test_a_refund_after_the_longest_lag_is_no_part_of_the_curve_and_is_booked_all_the_same():
+    rows = [{"day": 0, "amount_minor": 1_000}, {"day": 8, "amount_minor": 2_000, "product": "q"},
+            {"day": 9, "amount_minor": -300}, {"day": 9, "amount_minor": -500, "product": "q"}]  # fmt: skip
+    curve = lag_curve(CON.create_table("net", net_of(rows), overwrite=True), on(10), max_lag_days=5)
+    assert curve.curve["refund_minor"].sum() == 500 and curve.seen == pytest.approx(500 / 3_000)
+    assert outstanding(curve)["refund_minor"].iloc[-1] == 800
+
+
 def net_of(rows):
     section = RefundsSection()
     lines = lines_of(rows)
