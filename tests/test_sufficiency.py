@@ -76,7 +76,7 @@ def test_short_history():
     found = checks((0, 0, 59, 200), (1, 50, 59, 100))["history"]
     assert found.stops
     assert found.message == (
-        "The history covers 59 days, from the first purchase on 2024-05-02 to 2024-06-30; "
+        "The history covers 59 days, from the first purchase on 2 May 2024 to 30 June 2024; "
         "a value needs at least 90."
     )
     assert "an as-of date of 31 July 2024 or later" in found.recommendation
