@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from clvkit import numbers
-from clvkit.chapters.ledger_words import amount, count, groups
+from clvkit.chapters.ledger_words import amount, count, groups, modelled_minor
 from clvkit.exhibits import Figure, Sentence, Table
 from clvkit.ledger.currencies import digits_of
 from clvkit.ledger.reasons import WORDS
@@ -62,7 +62,8 @@ def refunds(ledger: "Ledger") -> list[Table | Sentence]:
         formats={"rows": "count", "days": "number:1"} | {code: f"money:{digits_of(code)}" for code in codes},
         labels={"became": "Refunds", "rows": "Rows", "days": "Days after the sale"},
         total=True,
-        note="All refunds of the sources, those after the as-of date with them, but for rows in quarantine.",
+        note="All refunds of the sources, those after the as-of date with them, but for rows in quarantine. "
+        "Refunds so far of the sales by month are those that were taken off a purchase or took an order back whole.",
     )]  # fmt: skip
 
 
@@ -141,7 +142,10 @@ def _months(months: pd.DataFrame, rate: pd.Series, ledger: "Ledger") -> Table:
     if len(older):
         # the ends of an interval do not add up, and the table has none for the older months together
         before = (
-            older[columns[:3]].sum().to_frame().T.assign(low_minor=np.nan, high_minor=np.nan, label="Earlier")
+            older[columns[:3]]
+            .sum()
+            .to_frame()
+            .T.assign(low_minor=np.nan, high_minor=np.nan, label=_up_to(older["month"]))
         )
         parts = pd.concat([before, parts])
     parts = pd.concat([parts, total.assign(label="All sales so far")])
@@ -162,5 +166,28 @@ def _months(months: pd.DataFrame, rate: pd.Series, ledger: "Ledger") -> Table:
         total=True,
         note="Not taken off any figure of this report: purchases stand at what is known on the as-of date. "
         f"The rate of return behind it is {numbers.percent(float(rate['rate']))} of sales "
-        f"({numbers.percent(float(rate['low']))} to {numbers.percent(float(rate['high']))}).",
+        f"({numbers.percent(float(rate['low']))} to {numbers.percent(float(rate['high']))}). {_tie(whole, ledger)}",
     )  # fmt: skip
+
+
+def _up_to(months: pd.Series) -> str:
+    """The months that stand together, by name: ``December 2010``, ``December 2010 to March 2011``."""
+    first, last = months.iloc[0], months.iloc[-1]
+    return f"{first:%B %Y}" + (f" to {last:%B %Y}" if last != first else "")
+
+
+def _tie(whole: pd.Series, ledger: "Ledger") -> str:
+    """How all sales less refunds so far meet what is modelled: apart by orders that were taken back whole, and more."""
+    net, modelled = int(whole["sale_minor"]) - int(whole["refund_minor"]), modelled_minor(ledger)
+    found = groups(ledger)
+    returned = int(found.loc[found["reason"] == "returned_in_full", "value_minor"].sum())
+    text = f"All sales less refunds so far are {amount(net, ledger.currency)}"
+    if net == modelled:
+        return f"{text}, which is what is modelled."
+    text += f", and {amount(modelled, ledger.currency)} is modelled"
+    if net - modelled == returned:
+        return (
+            f"{text}: the difference of {amount(returned, ledger.currency)} is what orders that were taken back whole add "
+            "up to with their refunds; they are no purchases."
+        )
+    return f"{text}."

@@ -51,6 +51,7 @@ HALF, DIGITS = (
 MORE = 1.3  # least ratio of rows to the usual of a double load that falls on a weak day
 OFTEN = 4  # times a year; what happens more often is how the business works
 MAX_SCORE = 40.0
+NAMED = 3  # runs in the message of the check, those with most money
 
 
 class IgnoreWindow(Section):
@@ -377,18 +378,20 @@ def _runs(odd: np.ndarray, over: np.ndarray | None = None) -> list[slice]:
 
 def anomaly_checks(flags: "pd.DataFrame") -> list[Check]:
     """One check over all flags: are there days that do not look like their source."""
-    from clvkit.numbers import percent
+    from clvkit.numbers import date_words, percent
 
     n = len(flags)
     if not n:
         return [Check("history.anomalies", "The history has no odd days", "pass", "No run of days stands off from the days "
                       "around it.", value=0, threshold=0, unit="runs of days", chapter="01_ledger")]  # fmt: skip
-    worst = flags.loc[flags["share"].fillna(0).idxmax()]
+    most = flags.assign(share=flags["share"].fillna(0)).sort_values("share", ascending=False, kind="stable")
+    named = [f"{one.kind.replace('_', ' ')} in {one.source}, {date_words(one.first_day)}"
+             + f" to {date_words(one.last_day)}" * (one.last_day != one.first_day)
+             + f" ({percent(one.share)} of its money)" for one in most.head(NAMED).itertuples()]  # fmt: skip
     return [Check(
         "history.anomalies", "The history has no odd days", "review",
-        f"{n} {'run' if n == 1 else 'runs'} of days {'stands' if n == 1 else 'stand'} off from the days around; the one with "
-        f"most money ({percent(worst['share'])} of its source) is in {worst['source']}, {worst['first_day']:%Y-%m-%d} to "
-        f"{worst['last_day']:%Y-%m-%d}: {worst['kind'].replace('_', ' ')}.",
+        f"{n} {'run' if n == 1 else 'runs'} of days {'stands' if n == 1 else 'stand'} off from the days around"
+        f"{', such as' if n > NAMED else ':'} {'; '.join(named)}.",
         value=n, threshold=0, unit="runs of days", chapter="01_ledger",
         recommendation="Ask who runs the source what happened on these days. Load again what is missing, take out what "
         "came twice, put the unit right; name days that were truly so in anomalies.ignore, with the reason.",

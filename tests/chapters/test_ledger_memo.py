@@ -301,7 +301,7 @@ def test_refunds_to_come_are_estimated_where_the_lags_are_known(ledger):
     assert svg(figure)
     # the sales of the last ten days, EUR 1,000 in all, have a tenth of their money still to give back
     assert table.title == "Refunds of about EUR 100 are yet to come of the sales made so far"
-    assert list(table.frame["month"]) == ["Earlier", "March 2024", "All sales so far"]
+    assert list(table.frame["month"]) == ["January 2024 to February 2024", "March 2024", "All sales so far"]
     assert table.frame["sale"].iloc[:-1].sum() == table.frame["sale"].iloc[-1] == 9_100
     none = {**frames, "refund_curve": curve.curve.assign(refunds=0)}
     assert "none is expected" in ledger_refunds.to_come(replace(ledger, frames=ledger.frames | none))[0].text

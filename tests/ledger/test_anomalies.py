@@ -194,6 +194,17 @@ def test_money_touched_is_what_the_run_holds_or_lacks():
     assert flags["share"].iloc[0] == pytest.approx(expected / gone["amount_minor"].sum(), rel=0.25)
     assert anomaly_checks(flags)[0].status == "review"
     assert "outage" in anomaly_checks(flags)[0].message
+    one = flags.iloc[[0]].assign(source="shop", kind="double_load", share=0.019,
+                                 first_day=pd.Timestamp("2024-03-04"), last_day=pd.Timestamp("2024-03-05"))  # fmt: skip
+    two = pd.concat([one.assign(share=0.001, last_day=one["first_day"], kind="outage"), one])
+    assert anomaly_checks(two)[0].message == (
+        "2 runs of days stand off from the days around: double load in shop, 4 March 2024 to 5 March 2024 (1.9 % of its "
+        "money); outage in shop, 4 March 2024 (0.1 % of its money)."
+    )
+    assert (
+        "4 runs of days stand off from the days around, such as double load"
+        in anomaly_checks(pd.concat([two, two]))[0].message
+    )
     assert anomaly_checks(flags[:0])[0].status == "pass"
 
 
