@@ -13,6 +13,8 @@ from clvkit.baselines import RULES, Baseline, Span, known_customers, lead
 from clvkit.errors import FitError
 from clvkit.fitting import fit_process, fit_spend
 from clvkit.forecast import STEP_DAYS, Forecast, forecast, steps_to
+from clvkit.spend_choice import choose_spend, last_purchases
+from clvkit.spend_segments import SegmentMeans
 from clvkit.truncation_fit import from_birth, left_in
 from clvkit.valuation import frequency_class
 
@@ -61,7 +63,7 @@ def from_origin(purchases: "ir.Table", origin: date, horizon_days: int, setting:
     daily = customers.daily_purchases(purchases, origin)
     classes = {"frequency_class": frequency_class(rows["frequency"])} | _segments(rows)
     made = []
-    for fit, spend in _candidates(summary, left_in(cells, models.left_truncation), setting):
+    for fit, spend in _candidates(purchases, origin, summary, left_in(cells, models.left_truncation), setting):
         seen = forecast(
             fit,
             spend,
@@ -98,12 +100,26 @@ def from_origin(purchases: "ir.Table", origin: date, horizon_days: int, setting:
     return made
 
 
+def _spend(
+    purchases: "ir.Table", origin: date, summary: "ir.Table", setting: Setting
+) -> "Fit | SegmentMeans":
+    """The model of spend that the study asks for, or that the data ask for that were known at the origin."""
+    models, money, name = setting.models, setting.minor_per_unit, setting.models.spend
+    seen = customers.spend_cells(summary)
+    if name == "auto":
+        last = last_purchases(purchases.semi_join(summary, "customer"), origin)
+        name = choose_spend(seen, last, models, money, models.sampler.seed).used
+    if name == "segment_means":
+        return SegmentMeans.of(customers.score_cells(summary), money)
+    return fit_spend(seen, models, money, model=name)
+
+
 def _candidates(
-    summary: "ir.Table", cells: "pd.DataFrame", setting: Setting
+    purchases: "ir.Table", origin: date, summary: "ir.Table", cells: "pd.DataFrame", setting: Setting
 ) -> "Iterator[tuple[Fit | SegmentedFit, Fit | SegmentedFit]]":
     """Every fit that is tried, with the model of spend that goes with it: each process, and the headline's by segment."""
     models, money = setting.models, setting.minor_per_unit
-    spend = fit_spend(customers.spend_cells(summary), models, money)
+    spend = _spend(purchases, origin, summary, setting)
     for name in models.processes:
         yield fit_process(name, cells, models, days_per_year=setting.days_per_year), spend
     if models.by_segment:

@@ -213,10 +213,11 @@ class Backtests:
 
 
 def _fit(folder: Path) -> "Fit | SegmentedFit":
-    """The fit that was kept, by segment or of all."""
+    """The fit that was kept, by segment or of all, or the means of segments."""
     from clvkit.segments import SegmentedFit
+    from clvkit.spend_segments import AnySpend
 
-    return (SegmentedFit if (folder / "segments.json").exists() else Fit).load(folder)
+    return (SegmentedFit if (folder / "segments.json").exists() else AnySpend).load(folder)
 
 
 def _baseline(made: dict) -> Baseline:

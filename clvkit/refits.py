@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from clvkit.averaging import totals
-from clvkit.customers import CELL_KEYS, cells, spend_cells
+from clvkit.customers import CELL_KEYS, cells, score_cells, spend_cells
 from clvkit.errors import FitError, StudyError
 from clvkit.ledger.section import TABLES, LedgerSection
 from clvkit.opportunities import summary_of
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from clvkit.fit import Fit
     from clvkit.ledger import Ledger
+    from clvkit.spend_segments import SegmentMeans
     from clvkit.study import Study
     from clvkit.workbench import Workbench
 
@@ -61,13 +62,13 @@ class MergingEffect:
 
 def merging_effect(bench: "Workbench") -> MergingEffect:
     """What joining accounts changes of the value; reads the sources once more, with every account a customer."""
-    study, minor = bench.study, bench.minor_per_unit
-    joined = _point_value(bench.ledger().purchases, study, minor)
+    study, minor, model = bench.study, bench.minor_per_unit, bench.spend_choice().used
+    joined = _point_value(bench.ledger().purchases, study, minor, model)
     alone = {"keys": (), "crosswalk": None}
     section = study.ledger.model_copy(update={"identity": study.ledger.identity.model_copy(update=alone)})
     ledger = _other_ledger(bench, section, None)
     try:
-        return MergingEffect(_point_value(ledger.purchases, study, minor), joined)
+        return MergingEffect(_point_value(ledger.purchases, study, minor, model), joined)
     except FitError:
         return MergingEffect(None, joined)
     finally:
@@ -88,12 +89,13 @@ def privacy_cost(bench: "Workbench") -> PrivacyCost:
 
     study, minor, home = bench.study, bench.minor_per_unit, bench.study_folder / CROSSWALK
     section = without_columns(study.ledger, study.privacy.try_without)
-    full = _point_scores(bench.ledger().purchases, study, minor)
+    model = bench.spend_choice().used
+    full = _point_scores(bench.ledger().purchases, study, minor, model)
     with tempfile.TemporaryDirectory(prefix="clv-") as private:
         other = Path(private) / CROSSWALK  # without memory: what a key has joined before would stay joined
         ledger = _other_ledger(bench, section, other, study.privacy.try_without)
         try:
-            reduced = _point_scores(ledger.purchases, study, minor)
+            reduced = _point_scores(ledger.purchases, study, minor, model)
         finally:
             _close(ledger)
         reduced["customer"] = _as_known(reduced["customer"], home, other)
@@ -164,20 +166,26 @@ def _close(ledger: "Ledger") -> None:
         ledger.con.disconnect()
 
 
-def _fits(summary: "ir.Table", study: "Study", minor_per_unit: int) -> tuple["Fit", "Fit", pd.DataFrame]:
+def _fits(
+    summary: "ir.Table", study: "Study", minor_per_unit: int, model: str | None
+) -> tuple["Fit", "Fit | SegmentMeans", pd.DataFrame]:
+    """Quick fits; ``model`` of spend is that of the study's own run, so that like is compared with like."""
     from clvkit.fitting import fit_process, fit_spend
+    from clvkit.spend_segments import SegmentMeans
 
     found, models = cells(summary), study.models
     fit = fit_process(models.headline, found, models, sample=False, days_per_year=study.days_per_year)
-    name = (
-        "gammagamma" if models.spend == "auto" else models.spend
-    )  # quick fits compare like with like: the simpler model
+    if model == "segment_means":
+        return fit, SegmentMeans.of(score_cells(summary), minor_per_unit), found
+    name = model or ("gammagamma" if models.spend == "auto" else models.spend)
     return fit, fit_spend(spend_cells(summary), models, minor_per_unit, model=name, sample=False), found
 
 
-def _point_value(purchases: "ir.Table", study: "Study", minor_per_unit: int) -> PointValue:
+def _point_value(
+    purchases: "ir.Table", study: "Study", minor_per_unit: int, model: str | None = None
+) -> PointValue:
     seen = summary_of(purchases, study.as_of, study.models.opportunity)
-    fit, spend, found = _fits(seen, study, minor_per_unit)
+    fit, spend, found = _fits(seen, study, minor_per_unit, model)
     case = [(Terms.of(study.value, study.days_per_year), Future())]
     group = np.zeros(len(found), int)
     (one,) = totals(fit, spend, (fit.mle[None], spend.mle[None]), found, [group], case, minor_per_unit)[0]
@@ -185,12 +193,14 @@ def _point_value(purchases: "ir.Table", study: "Study", minor_per_unit: int) -> 
     return PointValue(int(found["n"].sum()), bought, float(one.alive[0, 0]), float(one.value[0, 0]))
 
 
-def _point_scores(purchases: "ir.Table", study: "Study", minor_per_unit: int) -> pd.DataFrame:
+def _point_scores(
+    purchases: "ir.Table", study: "Study", minor_per_unit: int, model: str | None = None
+) -> pd.DataFrame:
     """``customer, segment, clv`` of every customer. Customers who are alike are valued once."""
     from clvkit.valuation import scores
 
     summary = summary_of(purchases, study.as_of, study.models.opportunity)
-    fit, spend, _ = _fits(summary, study, minor_per_unit)
+    fit, spend, _ = _fits(summary, study, minor_per_unit, model)
     keys = [*CELL_KEYS, "spend_minor"]
     frame = summary.select("customer", *keys).to_pyarrow().to_pandas()
     kinds = frame[keys].drop_duplicates(ignore_index=True)

@@ -1,5 +1,6 @@
 import json
 from datetime import date, timedelta
+from types import SimpleNamespace
 
 import backtest_worlds as worlds
 import cdnow_frames
@@ -9,7 +10,7 @@ import pytest
 from scipy.stats import binom
 from study_files import PARAMS
 
-from clvkit import processes
+from clvkit import backtest_origin, processes
 from clvkit.artifacts import KINDS
 from clvkit.backtest import BacktestSection, back_test, horizon_from
 from clvkit.backtest_results import Backtests
@@ -66,6 +67,26 @@ def test_the_revenue_is_expected_purchases_times_expected_spend():
     assert b.actual["value"] == pytest.approx(
         lines.loc[lines["date"] > "1997-09-30", "amount"].sum(), abs=0.005
     )
+
+
+@pytest.mark.parametrize("used", ["by_frequency", "segment_means"])
+def test_the_model_of_spend_is_chosen_at_the_origin(used, monkeypatch, tmp_path):
+    """From repeat customers known then, and from what they had bought by then; kept and read as what it is."""
+    asked = []
+
+    def choose(cells, last, *_):
+        asked.append((int(cells["n"].sum()), int(last["n"].sum()), int(last["last_minor"] @ last["n"])))
+        return SimpleNamespace(used=used)
+
+    monkeypatch.setattr(backtest_origin, "choose_spend", choose)
+    models = ModelsSection(processes=("mbgnbd",), headline="mbgnbd", sampled=())
+    made = worlds.run(models=models).latest
+    days = cdnow_frames.purchases().query("date <= '1997-09-30'").sort_values("date").groupby("customer_id")
+    repeaters = days.filter(lambda one: len(one) > 1).groupby("customer_id")
+    assert asked == [(len(repeaters), len(repeaters), int(repeaters["minor"].last().sum()))]
+    assert made.spend.process == used and made.predicted["value"].mle > 0
+    made.save(tmp_path)
+    assert type(made).load(tmp_path).spend.process == used
 
 
 def test_parts_add_up_to_the_totals():
