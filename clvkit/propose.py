@@ -4,23 +4,21 @@ import json
 import re
 import textwrap
 import unicodedata
-from collections import Counter
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
-from statistics import median
 from typing import Any, get_args
 
-import ibis
 import ibis.expr.types as ir
 
 from clvkit.errors import DataError, StudyError
-from clvkit.ledger.detect import ask, days_of
+from clvkit.ledger.detect import ask
 from clvkit.ledger.quality import count
 from clvkit.ledger.section import LedgerColumns, LedgerSection
 from clvkit.numbers import percent
+from clvkit.propose_days import last_complete_day
 from clvkit.propose_look import Column, Source, look_at_database, look_at_files, look_at_table
-from clvkit.propose_roles import find_roles
+from clvkit.propose_roles import find_roles, not_sales
 
 _DATABASE = re.compile(r"(duckdb|sqlite|env):|spark$|\w+://")  # as against a file
 _SIGNS = {"€": "EUR", "£": "GBP", "₹": "INR", "$": "USD", "¥": "JPY"}
@@ -104,7 +102,8 @@ def propose_study(
     data : a CSV or Parquet file, a folder or pattern of them, a database as a study names it (``sqlite:FILE``,
         ``duckdb:FILE``, ``env:NAME``, ``spark``), or an Ibis table.
     name : of the study; made from the data's by default.
-    base : folder the study will lie in, from which its path counts; the current folder by default.
+    base : folder the study will lie in, from which its path counts; the current folder by default, and the study then
+        says so.
     relation : the table or view of a database.
 
     Raises
@@ -112,7 +111,7 @@ def propose_study(
     DataError : the data cannot be read, or no column can be the customer, the date or the amount; says what
         was found in each.
     """
-    base = Path(base or ".")
+    printed, base = base is None, Path(base or ".")
     if isinstance(data, ir.Table):
         source = look_at_table(data, base)
     elif relation is not None or (_DATABASE.match(str(data)) and not Path(data).exists()):
@@ -122,7 +121,7 @@ def propose_study(
     if not source.columns or not source.columns[0].values:
         raise DataError(f"{source.name} has no rows", place=source.name, fix="check that the export finished")
     roles = find_roles(source)
-    return _written(source, roles, name)
+    return _written(source, roles, name, printed)
 
 
 def _date_format(source: Source, column: Column) -> str | None:
@@ -140,36 +139,6 @@ def _date_format(source: Source, column: Column) -> str | None:
     if dates.two_digit_years:
         source.doubt(key, f"years have two digits; the dates are read as {best.first} to {best.last}")
     return best.format
-
-
-def _last_complete_day(source: Source, column: Column, form: str | None) -> tuple[date, date, str]:
-    """First day, last day that looks complete, and the reason for it."""
-    if form is None and source.table is not None:
-        day = source.table[column.name].cast("date")
-        counted = source.table.group_by(day=day).agg(rows=ibis._.count()).to_pyarrow().to_pylist()
-        rows = Counter({r["day"]: r["rows"] for r in counted if r["day"]})
-    else:
-        read = days_of(column.values, form or "%Y-%m-%d")
-        rows = Counter({date.fromordinal(d): n for d, n in Counter(read[read >= 0].tolist()).items()})
-    known = sorted(d for d in rows if date(1980, 1, 1) <= d <= date.today()) or sorted(rows)
-    last, passed = known[-1], ""
-    for _ in range(7):
-        weeks, days = [[last - timedelta(days=d) for d in steps] for steps in (range(7, 57, 7), range(1, 15))]
-        same = [rows[d] for d in weeks if d in rows]
-        usual, what = (
-            (same, "such a weekday") if len(same) >= 4 else ([rows[d] for d in days if d in rows], "a day")
-        )
-        # Fewer than half, and by more than chance makes of a small number.
-        if len(usual) < 3 or rows[last] >= min(median(usual) / 2, median(usual) - 3 * median(usual) ** 0.5):
-            break
-        passed += f"{last} has {rows[last]:,} rows where {what} has {median(usual):,.0f}; "
-        last = max(d for d in known if d < last)
-    limit = (
-        ""
-        if source.whole or (form is None and source.table is not None)
-        else " of the part that was looked at"
-    )
-    return known[0], last, f"{passed}the last day that looks complete{limit}"
 
 
 def _currency(source: Source, roles: dict[str, Column]) -> str:
@@ -243,9 +212,9 @@ def _takes_null(model: type, name: str) -> bool:
     return type(None) in get_args(model.model_fields[name].annotation)
 
 
-def _written(source: Source, roles: dict[str, Column], name: str | None) -> Proposal:
+def _written(source: Source, roles: dict[str, Column], name: str | None, printed: bool) -> Proposal:
     form = _date_format(source, roles["date"])
-    first, last, why = _last_complete_day(source, roles["date"], form)
+    first, last, why = last_complete_day(source, roles["date"], roles["customer"], form)
     source.doubt("as_of", why)
     settings = source.settings | _money_settings(source, roles)
     currency = _currency(source, roles)
@@ -275,6 +244,11 @@ def _written(source: Source, roles: dict[str, Column], name: str | None) -> Prop
         "Each UNSURE is a guess or a question about the line below it: settle it, and take the comment away."
     )
     text.say("`clv check` on this file says what would be used and, line by line, what is wrong.")
+    if printed and {"path", "database"} & set(settings):
+        text.say(
+            "Its paths count from the folder that a study lies in, and are written for the current one: save it here, or let "
+            "`clv new ... --to FILE` write it elsewhere."
+        )
     text.gap()
     text.line("name", slug, "folder of its runs: small letters, digits, - and _")
     text.line("title", stem if name is None else name)
@@ -306,6 +280,8 @@ def _written(source: Source, roles: dict[str, Column], name: str | None) -> Prop
     if unused:
         shown = ", ".join(unused[:20]) + (", ..." if len(unused) > 20 else "")
         text.say(f"not used: {shown}", 4)
+    if hint := not_sales(source, roles):
+        text.say(hint, 4)
     if form:
         asked = roles["date"].dates.ambiguous and _takes_null(LedgerSection, "date_format")
         text.line("ledger.date_format", None if asked else form, "strptime codes")

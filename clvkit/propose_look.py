@@ -104,6 +104,7 @@ class Source:
     named: bool = True
     whole: bool = True
     files: int = 1
+    paths: tuple[Path, ...] = ()
     table: ir.Table | None = None
     unsure: dict[str, list[str]] = field(default_factory=dict)
 
@@ -126,12 +127,23 @@ def look_at_files(data: Path, base: Path) -> Source:
             head = file.read(16)
         form = "parquet" if head[:4] == b"PAR1" else "csv"
         _refuse_database(data, head)
-    files = source_files(LedgerSection(path=str(data), format=form), Path("."))
+    try:
+        files = source_files(LedgerSection(path=str(data), format=form), Path("."))
+    except DataError as error:
+        if "matches no file" not in error.message:
+            raise
+        raise DataError(
+            f"nothing to look at: {str(data)!r} matches no file",
+            place=error.place,
+            fix="correct it; it counts from the current folder",
+        ) from None
     path = Path(os.path.relpath(data, base)).as_posix()
     settings = {"path": path} | ({"format": form} if form != "auto" else {})
     chosen = list(dict.fromkeys((files[0], files[len(files) // 2], files[-1])))[:FILES_LOOKED_AT]
     look = _look_at_parquet if files[0].format == "parquet" else _look_at_csv
-    source = look(chosen, Source(data.name, [], settings, files=len(files)))
+    source = look(
+        chosen, Source(data.name, [], settings, files=len(files), paths=tuple(f.path for f in files))
+    )
     if len(files) > len(chosen):
         source.whole = False
         shown = ", ".join(f.name for f in chosen)

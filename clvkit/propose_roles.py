@@ -1,13 +1,18 @@
 """Which column is the customer, the date, the amount: by its name, in four languages, and by what is in it."""
 
+import json
 import re
 import unicodedata
 from difflib import SequenceMatcher
 from itertools import islice
 
 from clvkit.errors import DataError
+from clvkit.privacy import masked
 from clvkit.propose_look import Column, Source
 
+_CODE = re.compile(r"[A-Za-z][A-Za-z _-]{0,14}")
+MOST_CODES = 30  # words in a column of codes: more are names
+USUAL = 0.9  # share of the rows that have digits in a column of codes
 CLOSE = 0.1  # two columns whose scores differ by less fit about equally
 # Names of columns in English, German, French and Spanish, without accents, blanks and signs.
 _WORDS = {
@@ -162,11 +167,41 @@ def _choose(role: str, source: Source, found: dict[str, Column], required: bool 
     key = f"ledger.columns.{role}"
     rivals = [column.name for score, *_, column in scored[1:] if score >= total - CLOSE]
     if rivals:
-        source.doubt(key, f"{', '.join([best.name, *rivals[:3]])} fit about equally; write the right one")
+        names = [best.name, *rivals[:3]]
+        shown = "" if source.named else f" ({'; '.join(_looks(source, name) for name in names)})"
+        source.doubt(key, f"{', '.join(names)} fit about equally; write the right one{shown}")
     elif named < 0.7:
         source.doubt(key, f"found by what is in it alone: {best.described}")
     elif named < 1:
         source.doubt(key, f"found by a name that is near to the usual ones: {best.described}")
+
+
+def _looks(source: Source, name: str) -> str:
+    """A column with the shapes of two of its values, masked: ``2 like 99999, 99999X``."""
+    column = next(one for one in source.columns if one.name == name)
+    shapes = [masked(value) for value in islice(column.counts, 1000)]
+    return f"{name} like {', '.join(list(dict.fromkeys(shapes))[:2])}"
+
+
+def not_sales(source: Source, roles: dict[str, Column]) -> str | None:
+    """A hint at codes of fees and postage among those of products: short words where nearly all others have digits."""
+    dated = [c for c in source.columns if c.kind is None and not c.is_date and c.there]
+    if "product" in roles:
+        dated = [c for c in dated if c.name == roles["product"].name]
+    elif source.named:
+        return None
+    for column in dated:
+        words = {v: n for v, n in column.counts.items() if _CODE.fullmatch(v)}
+        with_digits = sum(n for v, n in column.counts.items() if re.search(r"\d", v))
+        if words and len(words) <= MOST_CODES and with_digits >= USUAL * column.there:
+            listed = sorted(words, key=lambda v: (-words[v], v))
+            shown = ", ".join(listed[:8]) + (", ..." if len(listed) > 8 else "")
+            where = "" if "product" in roles else f"write product: {json.dumps(column.name)} here and "
+            return (
+                f"{column.name} has words among codes with digits: {shown} ({sum(words.values()):,} rows). If they are postage, "
+                f"fees or adjustments, {where}name them below ledger, such as not_sales: {{fees: [{json.dumps(listed[0])}]}}"
+            )
+    return None
 
 
 def _nothing(role: str, source: Source) -> DataError:

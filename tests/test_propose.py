@@ -353,14 +353,64 @@ class TestUnsure:
         ]
         proposal = propose(table(self.HEAD, rows[:-35]))
         assert yaml.safe_load(proposal.yaml)["as_of"] == first + timedelta(days=88)
-        assert "2024-03-30 has 5 rows where such a weekday has 40" in doubts(proposal, "as_of")[0]
+        assert "30 March 2024 has 5 rows where such a weekday has 40" in doubts(proposal, "as_of")[0]
         assert yaml.safe_load(propose(table(self.HEAD, rows)).yaml)["as_of"] == first + timedelta(days=89)
 
+    @pytest.mark.parametrize("last", [5, 18, 25, 40])
+    def test_the_last_day_is_complete_by_the_rule_of_the_ledger(self, propose, ledger, last):
+        """Whatever the last day has, `clv check` agrees; rows without a customer count in neither."""
+        first = date(2024, 1, 1)
+        rows = [
+            [f"K{(7 * i + k) % 90:03}", f"{first + timedelta(days=i)}", f"{k}.50"]
+            for i in range(90)
+            for k in range(40)
+        ]
+        rows = rows[: len(rows) - 40 + last] + [["", f"{first + timedelta(days=89)}", "1.00"]] * 30
+        made = ledger(propose(table(self.HEAD, rows)))
+        assert next(one for one in made.checks if one.id == "history.complete").status == "pass"
+        assert made.as_of == first + timedelta(days=88 if last < 25 else 89)
+
     def test_a_file_too_long_to_read_whole(self, propose, monkeypatch):
+        """What is looked at is a part; the days are counted over all of it."""
+        whole = propose(table(self.HEAD, orders()))
         monkeypatch.setattr(detect, "MAX_ROWS", 100)
         monkeypatch.setattr(detect, "TAIL_BYTES", 400)
-        proposal = propose(table(self.HEAD, orders()))
+        for header in (self.HEAD, None):
+            proposal = propose(table(header, orders()))
+            assert doubts(proposal, "as_of") == doubts(whole, "as_of") == ["the last day that looks complete"]
+            assert yaml.safe_load(proposal.yaml)["as_of"] == yaml.safe_load(whole.yaml)["as_of"]
+        rows = [[c, d, a] for c, d, a in orders(day="%d/%m/%Y")]
+        monkeypatch.setattr(
+            "clvkit.propose_days.connect", lambda: (_ for _ in ()).throw(RuntimeError("no engine"))
+        )
+        proposal = propose(table(self.HEAD, rows))
         assert "of the part that was looked at" in doubts(proposal, "as_of")[0]
+
+    def test_columns_without_names_are_shown_masked(self, propose):
+        rows = [[c, "A" + c[::-1], d, a] for c, d, a in orders()]
+        (said,) = doubts(propose(table(None, rows)), "ledger.columns.customer")
+        assert said == "1, 2 fit about equally; write the right one (1 like X9999; 2 like X9999X)"
+
+    @pytest.mark.parametrize("named", [True, False])
+    def test_codes_of_fees_among_the_products_are_pointed_out(self, propose, named):
+        rows = [
+            [c, d, a, "POST" if i % 40 == 7 else f"{20000 + i % 60}B"] for i, (c, d, a) in enumerate(orders())
+        ]
+        proposal = propose(table([*self.HEAD, "StockCode"] if named else None, rows))
+        text = " ".join(proposal.yaml.replace("#", " ").split())
+        column = "StockCode" if named else "4"
+        assert f"{column} has words among codes with digits: POST (10 rows)." in text
+        assert ('write product: "4" here and' in text) is not named
+        assert 'not_sales: {fees: ["POST"]}' in text
+        assert "not_sales" not in propose(table(self.HEAD, orders())).yaml
+
+    def test_a_study_that_is_printed_says_where_its_path_counts_from(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        Path("orders.csv").write_text(table(self.HEAD, orders()))
+        said = "are written for the current one: save it here"
+        assert said in " ".join(write_proposal("orders.csv").replace("#", " ").split())
+        write_proposal("orders.csv", tmp_path / "params" / "new.yml")
+        assert "save it here" not in Path("params/new.yml").read_text()
 
     def test_what_no_data_tell_is_assumed(self, propose):
         proposal = propose(table(self.HEAD, orders()))
@@ -374,6 +424,11 @@ class TestUnsure:
 
 
 class TestRefused:
+    def test_a_path_that_matches_nothing_counts_from_the_current_folder(self):
+        with pytest.raises(DataError, match=r"'nofile\.csv' matches no file") as caught:
+            propose_study("nofile.csv")
+        assert caught.value.fix == "correct it; it counts from the current folder"
+
     def test_no_date_says_what_was_found(self, propose):
         with pytest.raises(DataError) as caught:
             propose(table(["customer", "plan", "amount"], [[c, "gold", a] for c, _, a in orders()]))
