@@ -59,9 +59,11 @@ def _counted(source: "Source", day: "Column", customer: "Column", form: str | No
         return counted or None
     if source.whole or form is None or source.table is not None or not source.paths:
         return None
-    # One byte a sign is enough for days, and for whether somebody is named.
-    said = source.settings.get("encoding", "utf-8").lower().replace("_", "-")
-    encoding = "utf-8" if said.startswith("utf-8") else said if said.startswith("utf-16") else "latin-1"
+    if source.settings["encoding"] not in (
+        "utf-8",
+        "utf-8-sig",
+    ):  # the engine reads no other without a download
+        return None
     header = (
         {"header": True} if source.named else {"header": False, "names": [c.name for c in source.columns]}
     )
@@ -69,7 +71,7 @@ def _counted(source: "Source", day: "Column", customer: "Column", form: str | No
     try:
         rows = con.con.read_csv(
             [str(path) for path in source.paths], sep=source.settings["delimiter"], all_varchar=True,
-            ignore_errors=True, encoding=encoding, **header,
+            ignore_errors=True, **header,
         )  # fmt: skip
         date_of, who = (f"trim({_quoted(column.name)})" for column in (day, customer))
         missing = ", ".join(f"'{word}'" for word in sorted(MISSING))
