@@ -13,9 +13,11 @@ from clvkit.baselines import RULES, Baseline, Span, known_customers, lead
 from clvkit.errors import FitError
 from clvkit.fitting import fit_process, fit_spend
 from clvkit.forecast import STEP_DAYS, Forecast, forecast, steps_to
+from clvkit.processes import REGULAR
+from clvkit.rhythm import gap_statistics
 from clvkit.spend_choice import choose_spend, last_purchases
 from clvkit.spend_segments import SegmentMeans
-from clvkit.truncation_fit import from_birth, left_in
+from clvkit.truncation_fit import from_birth, left_in, of_fitted
 from clvkit.valuation import frequency_class
 
 if TYPE_CHECKING:
@@ -63,7 +65,11 @@ def from_origin(purchases: "ir.Table", origin: date, horizon_days: int, setting:
     daily = customers.daily_purchases(purchases, origin)
     classes = {"frequency_class": frequency_class(rows["frequency"])} | _segments(rows)
     made = []
-    for fit, spend in _candidates(purchases, origin, summary, left_in(cells, models.left_truncation), setting):
+    known_from_birth = of_fitted(summary, models.left_truncation)
+    gaps = gap_statistics(purchases, origin, known_from_birth) if REGULAR in models.processes else None
+    for fit, spend in _candidates(
+        purchases, origin, summary, left_in(cells, models.left_truncation), setting, gaps
+    ):
         seen = forecast(
             fit,
             spend,
@@ -115,13 +121,19 @@ def _spend(
 
 
 def _candidates(
-    purchases: "ir.Table", origin: date, summary: "ir.Table", cells: "pd.DataFrame", setting: Setting
+    purchases: "ir.Table",
+    origin: date,
+    summary: "ir.Table",
+    cells: "pd.DataFrame",
+    setting: Setting,
+    gaps: "pd.DataFrame | None",
 ) -> "Iterator[tuple[Fit | SegmentedFit, Fit | SegmentedFit]]":
     """Every fit that is tried, with the model of spend that goes with it: each process, and the headline's by segment."""
     models, money = setting.models, setting.minor_per_unit
     spend = _spend(purchases, origin, summary, setting)
     for name in models.processes:
-        yield fit_process(name, cells, models, days_per_year=setting.days_per_year), spend
+        own = gaps if name == REGULAR else None
+        yield fit_process(name, cells, models, days_per_year=setting.days_per_year, gaps=own), spend
     if models.by_segment:
         from clvkit.segments import fit_process_by_segment, fit_spend_by_segment
 

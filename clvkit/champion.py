@@ -13,6 +13,7 @@ import pandas as pd
 
 from clvkit import numbers
 from clvkit.checks import Check
+from clvkit.processes import REGULAR
 
 if TYPE_CHECKING:
     from clvkit.backtest_results import Backtest, Backtests
@@ -22,6 +23,7 @@ NEAR = (
     0.02  # processes whose error per customer is within this share of the least are told apart by the total
 )
 TIE = 0.005  # a refinement whose total is better by less than this share has not earned its parameters
+SIMPLER = {REGULAR: "mbgnbd"}  # the process that another one is at k = 1
 MOST_DIGITS = 4  # decimals that near errors are told apart with, in per cent
 MEASURES = ("bias", "rmse", "coverage", "calibration")  # of a hold-out
 
@@ -175,10 +177,11 @@ def choose(fits: "dict[str, Fit]", backtests: "Backtests", headline: str) -> Cho
     quoted = Trial(*trials[-1]) if len(trials) > 1 else None
     rows = []
     for name, fit in fits.items():
+        base = fit.process.partition("-")[0]
         row = {
             "process": name,
             "label": fit.label,
-            "refines": fit.process if name != fit.process else None,
+            "refines": base if name != base else SIMPLER.get(name),
             "log_likelihood": fit.log_likelihood,
             "bic": fit.aic_bic()[1],
         }

@@ -270,6 +270,8 @@ def fit_process(
     if name == processes.REGULAR:
         from clvkit.rhythm_fit import fit_regular
 
+        if clock is not None:
+            processes.get(name).on_clock()  # which refuses
         return fit_regular(cells, section, gaps, sample=sample, days_per_year=days_per_year)
     model, unit, priors = processes.get(name), unit_days(section, days_per_year), priors_of(name, section)
     order = ["frequency", "recency_days", "T_days"]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 #: Coordinates are logs and logits of unit-free quantities: beyond this a density is flat, and a search that gets
 #: there has been running away.
 BOUND = 15.0
+FLAT = 1e-3  # curvature of a log or a logit, whose standard error would be 30 and more: what is left is rounding
 _STEP, RESTARTS = 1e-4, 6
 
 
@@ -36,11 +37,11 @@ class Peak:
         return vectors / np.sqrt(np.where(values > 1e-2, values, 1.0))
 
     def covariance(self) -> np.ndarray:
-        """The inverse curvature; NaN where the top is flat, so that no standard error is made up."""
+        """The inverse curvature; NaN where the top is flat to rounding, so that no standard error is made up."""
         size = len(self.eta)
         if not np.all(np.isfinite(self.curvature)) or self.at_bound.any():
             return np.full((size, size), np.nan)
-        if np.linalg.eigvalsh(self.curvature).min() <= 0:
+        if np.linalg.eigvalsh(self.curvature).min() <= FLAT:
             return np.full((size, size), np.nan)
         return np.linalg.inv(self.curvature)
 
