@@ -26,7 +26,9 @@ def fit_checks(fit: "Fit | SegmentedFit") -> list[Check]:
     A maximum that was not reached and chains that disagree fail; what makes an interval less sure is put up
     for review. BG/NBD carries its caveat about customers who never bought again as information.
     """
-    if isinstance(fit, SegmentedFit):  # its likelihood is an average over segments: what is judged is the sampling
+    if isinstance(
+        fit, SegmentedFit
+    ):  # its likelihood is an average over segments: what is judged is the sampling
         return [] if fit.draws is None else [_chains(fit), _effective_draws(fit)]
     checks = [_converged(fit), _standard_errors(fit)]
     if fit.diagnostics.get("pareto_k") is not None:

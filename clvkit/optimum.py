@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 #: Coordinates are logs and logits of unit-free quantities: beyond this a density is flat, and a search that gets
 #: there has been running away.
 BOUND = 15.0
-FLAT = 1e-3  # curvature of a log or a logit, whose standard error would be 30 and more: what is left is rounding
+FLAT = (
+    1e-3  # curvature of a log or a logit, whose standard error would be 30 and more: what is left is rounding
+)
 _STEP, RESTARTS = 1e-4, 6
 
 

@@ -90,7 +90,9 @@ class Study(Section):
     )
     calendar: CalendarSection = Field(
         default_factory=CalendarSection,
-        description=("Windows of days unlike others, and a season: what acts on everybody's purchases at once."),
+        description=(
+            "Windows of days unlike others, and a season: what acts on everybody's purchases at once."
+        ),
     )
     value: ValueSection = Field(description="What turns expected purchases into money.")
     backtest: BacktestSection = Field(

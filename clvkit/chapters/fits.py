@@ -79,7 +79,9 @@ def as_results(fits: "dict[str, Fit]", interval: float) -> dict[str, dict]:
 def parameters(fit: "Fit", prior_posterior: pd.DataFrame) -> Table:
     """Prior, posterior and maximum likelihood of each parameter, side by side."""
     unit = (
-        f"times in {unit_of(fit)}s" if fit.process not in processes.SPEND else "gamma in the currency of the ledger"
+        f"times in {unit_of(fit)}s"
+        if fit.process not in processes.SPEND
+        else "gamma in the currency of the ledger"
     )
     moved = prior_posterior.assign(
         shift=(prior_posterior["posterior_mean"] - prior_posterior["mle"]).abs()

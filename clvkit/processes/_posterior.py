@@ -11,9 +11,25 @@ import numpy as np
 from numba import carray, cfunc, njit, types
 from numba.extending import intrinsic
 
-from clvkit.processes import _betageo, _bgbb, _cnbd, _gammagamma, _paretonbd, _paretonbd_clock, _paretonbd_window
+from clvkit.processes import (
+    _betageo,
+    _bgbb,
+    _cnbd,
+    _gammagamma,
+    _paretonbd,
+    _paretonbd_clock,
+    _paretonbd_window,
+)
 
-KERNELS = {"betageo": 0, "paretonbd": 1, "gammagamma": 2, "paretonbd_window": 3, "cnbd": 4, "bgbb": 5, "paretonbd_clock": 6}
+KERNELS = {
+    "betageo": 0,
+    "paretonbd": 1,
+    "gammagamma": 2,
+    "paretonbd_window": 3,
+    "cnbd": 4,
+    "bgbb": 5,
+    "paretonbd_clock": 6,
+}
 _PRIOR, _BOUND = 0.5 * np.log(2 * np.pi), 80.0
 _LOGP = types.int64(
     types.uint64, types.CPointer(types.double), types.CPointer(types.double), types.CPointer(types.double),

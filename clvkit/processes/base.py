@@ -88,9 +88,7 @@ class Process(Model):
     discrete = False  # whether times are whole numbers of opportunities, and cannot be stretched
 
     @abstractmethod
-    def expected(
-        self, parameters, x, T, horizon, discount=0.0, rate=1.0, hazard=1.0, t_x=None
-    ) -> np.ndarray:
+    def expected(self, parameters, x, T, horizon, discount=0.0, rate=1.0, hazard=1.0, t_x=None) -> np.ndarray:
         """(Discounted) expected transactions in the next ``horizon`` of a customer who is alive now.
 
         ``discount`` is a continuous rate per unit of time; ``horizon`` may be ``inf`` where ``discount`` > 0.

@@ -190,7 +190,9 @@ def test_an_as_of_date_beyond_the_extract_fails(ledger_of):
     ledger = ledger_of("c1,2024-01-05,10\n", extracted=date(2024, 6, 20))
     found = check(ledger, "ledger.as_of")
     assert found.stops
-    assert found.message.startswith("The as-of date 30 June 2024 lies 10 days after the extract of 20 June 2024")
+    assert found.message.startswith(
+        "The as-of date 30 June 2024 lies 10 days after the extract of 20 June 2024"
+    )
 
 
 def test_an_as_of_date_within_the_extract_says_which_day_that_is(ledger_of):
@@ -245,7 +247,11 @@ def test_a_refund_under_its_own_number_can_go_beyond_its_sale(ledger_of):
     found = check(ledger, "ledger.over_refunded")
     assert found.status == "review"
     (file,) = set(ledger.frames["over_refunded_rows"]["file"])
-    assert list(ledger.frames["over_refunded_rows"]["row"]) == [11, 7, 3]  # of c5, c3 and c1: lines of the file
+    assert list(ledger.frames["over_refunded_rows"]["row"]) == [
+        11,
+        7,
+        3,
+    ]  # of c5, c3 and c1: lines of the file
     assert found.message == (
         f"Of 3 orders more was paid back than was paid: look up {file}, row 11; {file}, row 7; {file}, row 3."
     )
