@@ -51,11 +51,12 @@ class Kind:
 
 
 def _ledger(bench: "Workbench") -> Any:
+    from clvkit.calendar_section import with_windows
     from clvkit.erasure import Suppression, withhold
     from clvkit.ledger import build_ledger
 
     study, erased = bench.study, Suppression.load(bench.study_folder)
-    return build_ledger(study.ledger, as_of=study.as_of, currency=study.currency, base=study.base,
+    return build_ledger(with_windows(study.ledger, study.calendar), as_of=study.as_of, currency=study.currency, base=study.base,
                         crosswalk=bench.study_folder / CROSSWALK, banned=study.privacy.banned_columns,
                         withhold=lambda lines: withhold(lines, erased))  # fmt: skip
 
@@ -101,12 +102,33 @@ def _gaps(bench: "Workbench") -> "pd.DataFrame":
     return gap_statistics(bench.purchases(), bench.known_until, known)
 
 
+def _calendar(bench: "Workbench") -> Any:
+    from clvkit.calendar import Calendar, make_calendar
+    from clvkit.customers import daily_purchases
+    from clvkit.truncation_fit import of_fitted
+
+    study = bench.study
+    if not study.calendar.acts:
+        return Calendar(study.as_of)
+    known = of_fitted(bench.summary(), study.models.left_truncation)
+    daily = daily_purchases(bench.purchases().semi_join(known, "customer"), bench.known_until)
+    return make_calendar(
+        study.calendar, bench.fitted_cells(), daily, study.models, study.as_of, study.days_per_year
+    )
+
+
+def _treatments(bench: "Workbench") -> "pd.DataFrame":
+    from clvkit.calendar_treatments import compare
+
+    return compare(bench)
+
+
 def _fit(bench: "Workbench", process: str) -> Any:
     from clvkit.fitting import fit_process
     from clvkit.processes import REGULAR
 
     return fit_process(process, bench.fitted_cells(), bench.study.models, days_per_year=bench.study.days_per_year,
-                       gaps=bench.gaps() if process == REGULAR else None)  # fmt: skip
+                       gaps=bench.gaps() if process == REGULAR else None, **bench.calendar().timed)  # fmt: skip
 
 
 def _spend(bench: "Workbench") -> Any:
@@ -151,7 +173,11 @@ def _fit_by_segment(bench: "Workbench") -> Any:
 
     models = bench.study.models
     return fit_process_by_segment(
-        models.headline, from_birth(bench.fitted_cells()), models, days_per_year=bench.study.days_per_year
+        models.headline,
+        from_birth(bench.fitted_cells()),
+        models,
+        days_per_year=bench.study.days_per_year,
+        **bench.calendar().timed,
     )
 
 
@@ -196,7 +222,8 @@ def _backtests(bench: "Workbench") -> Any:
     study = bench.study
     return back_test(with_acquired(bench.ledger().purchases, bench.acquired), study.backtest, study.models, as_of=study.as_of,
                      currency=study.currency, minor_per_unit=bench.minor_per_unit,
-                     silence_days=study.retention.silence_days, days_per_year=study.days_per_year)  # fmt: skip
+                     silence_days=study.retention.silence_days, days_per_year=study.days_per_year,
+                     calendar=study.calendar)  # fmt: skip
 
 
 def _sensitivity(bench: "Workbench") -> Any:
@@ -231,9 +258,11 @@ _SHOWN_ONLY = {"shared_accounts": True, "costs": {"promotion_years"}, "identity"
 
 
 def _source(study: "Study", arguments: Arguments) -> dict:
+    from clvkit.calendar_section import with_windows
+
     return _as_of(study, arguments) | {
         "currency": study.currency,
-        "ledger": study.ledger.model_dump(mode="json", exclude=_SHOWN_ONLY),
+        "ledger": with_windows(study.ledger, study.calendar).model_dump(mode="json", exclude=_SHOWN_ONLY),
         "banned_columns": sorted(study.privacy.banned_columns),
     }
 
@@ -256,7 +285,8 @@ def _retention_settings(study: "Study", arguments: Arguments) -> dict:
 def _fit_settings(study: "Study", arguments: Arguments) -> dict:
     """What decides one fit: its own priors, whether it is sampled and how, and the unit of time."""
     process, models = arguments.get("process", "gammagamma"), study.models.model_dump(mode="json")
-    return {"priors": models["priors"].get(process, {}), "sampled": process in models["sampled"],
+    acting = study.calendar if study.calendar.acts and process != "gammagamma" else None
+    return {"calendar": acting and acting.model_dump(mode="json"), "priors": models["priors"].get(process, {}), "sampled": process in models["sampled"],
             "sampler": models["sampler"], "time_unit": models["time_unit"],
             "opportunity": models["opportunity"], "left_truncation": models["left_truncation"],
             "days_per_year": study.days_per_year}  # fmt: skip
@@ -292,6 +322,7 @@ def _backtest_settings(study: "Study", arguments: Arguments) -> dict:
     return _as_of(study, arguments) | {
         "backtest": study.backtest.model_dump(mode="json", exclude=THRESHOLDS),
         "models": study.models.model_dump(mode="json"), "silence_days": study.retention.silence_days,
+        "calendar": study.calendar.model_dump(mode="json"),
         "days_per_year": study.days_per_year, "currency": study.currency}  # fmt: skip
 
 
@@ -306,6 +337,18 @@ def _refit_settings(study: "Study", arguments: Arguments) -> dict:
         "spend": spend,
         "try_without": sorted(study.privacy.try_without),
     }
+
+
+def _calendar_settings(study: "Study", arguments: Arguments) -> dict:
+    headline = study.models.headline
+    return _as_seen(study, arguments) | {
+        "process": headline,
+        "fit": _fit_settings(study, {"process": headline}),
+    }
+
+
+def _treatment_settings(study: "Study", arguments: Arguments) -> dict:
+    return _value_settings(study, arguments) | {"declared": study.calendar.model_dump(mode="json")}
 
 
 def _segment_settings(study: "Study", arguments: Arguments) -> dict:
@@ -324,6 +367,10 @@ _FITTING = (
     "clvkit.rhythm",
     "clvkit.rhythm_fit",
     "clvkit.compositions",
+    "clvkit.calendar",
+    "clvkit.calendar_fit",
+    "clvkit.calendar_section",
+    "clvkit.clock",
     "clvkit.fit",
     "clvkit.optimum",
     "clvkit.sampling",
@@ -368,6 +415,9 @@ KINDS: dict[str, Kind] = {
     "retention": Kind(_retention, _retention_settings, "clvkit.retention:Retention", ("ledger",),
                       ("clvkit.retention", "clvkit.survival", "clvkit.cohorts"), (*_ENGINE, "lifelines")),
     "fit": Kind(_fit, _fit_settings, "clvkit.fit:Fit", ("cells",), _FITTING, _MATHS),
+    "calendar": Kind(_calendar, _calendar_settings, "clvkit.calendar:Calendar", ("cells",), (*_FITTING, *_SEEING), _MATHS),
+    "treatments": Kind(_treatments, _treatment_settings, None, ("cells", "averaged", "spend"),
+                       (*_VALUING, "clvkit.calendar_treatments"), _MATHS),
     "spend_choice": Kind(_spend_choice, _spend_settings, "clvkit.spend_choice:SpendChoice",
                          ("ledger", "spend_cells"), (*_SPENDING, *_SEEING), (*_MATHS, *_ENGINE)),
     "spend": Kind(_spend, _spend_settings, "clvkit.spend_segments:AnySpend",

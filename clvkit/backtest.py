@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
     from clvkit.backtest_results import Backtests
+    from clvkit.calendar_section import CalendarSection
     from clvkit.fitting import ModelsSection
 
 #: Fields that judge what was found and do not change it.
@@ -147,12 +148,14 @@ def back_test(
     minor_per_unit: float,
     silence_days: int,
     days_per_year: float = 365.25,
+    calendar: "CalendarSection | None" = None,
 ) -> "Backtests":
     """Try every process from every origin.
 
     Parameters
     ----------
     purchases : the ledger's: one row per customer and day, ``customer, day, amount_minor, segment``.
+    calendar : of the study; each origin has the clock that was known at it, estimated from what was known.
     silence_days : the study's rule for a lost customer, which the hiatus rule takes unless the section has its own.
 
     Returns
@@ -174,7 +177,13 @@ def back_test(
     ]  # say what is wrong before fitting
     purchases = by_opportunity(purchases, models.opportunity)
     setting = Setting(
-        section, models, currency, minor_per_unit, section.hiatus_days or silence_days, days_per_year
+        section,
+        models,
+        currency,
+        minor_per_unit,
+        section.hiatus_days or silence_days,
+        days_per_year,
+        calendar,
     )
     made = []
     for origin, horizon_days in trials:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from clvkit.backtest import BacktestSection
+    from clvkit.calendar import Calendar
+    from clvkit.calendar_section import CalendarSection
     from clvkit.fit import Fit
     from clvkit.fitting import ModelsSection
     from clvkit.segments import SegmentedFit
@@ -42,6 +44,7 @@ class Setting:
     minor_per_unit: float
     hiatus_days: int
     days_per_year: float
+    calendar: "CalendarSection | None" = None
 
 
 def from_origin(purchases: "ir.Table", origin: date, horizon_days: int, setting: Setting) -> list[Backtest]:
@@ -120,6 +123,20 @@ def _spend(
     return fit_spend(seen, models, money, model=name)
 
 
+def _calendar(
+    purchases: "ir.Table", origin: date, summary: "ir.Table", cells: "pd.DataFrame", setting: Setting
+) -> "Calendar":
+    """The study's calendar as it was known at the origin, with factors from purchases up to it."""
+    from clvkit.calendar import Calendar, known_at, make_calendar
+
+    section = setting.calendar and known_at(setting.calendar, origin)
+    if section is None or not section.acts:
+        return Calendar(origin)
+    known = of_fitted(summary, setting.models.left_truncation)
+    daily = customers.daily_purchases(purchases.semi_join(known, "customer"), origin)
+    return make_calendar(section, cells, daily, setting.models, origin, setting.days_per_year)
+
+
 def _candidates(
     purchases: "ir.Table",
     origin: date,
@@ -131,14 +148,16 @@ def _candidates(
     """Every fit that is tried, with the model of spend that goes with it: each process, and the headline's by segment."""
     models, money = setting.models, setting.minor_per_unit
     spend = _spend(purchases, origin, summary, setting)
+    timed = _calendar(purchases, origin, summary, cells, setting).timed
     for name in models.processes:
         own = gaps if name == REGULAR else None
-        yield fit_process(name, cells, models, days_per_year=setting.days_per_year, gaps=own), spend
+        fit = fit_process(name, cells, models, days_per_year=setting.days_per_year, gaps=own, **timed)
+        yield fit, spend
     if models.by_segment:
         from clvkit.segments import fit_process_by_segment, fit_spend_by_segment
 
         fit = fit_process_by_segment(
-            models.headline, from_birth(cells), models, days_per_year=setting.days_per_year
+            models.headline, from_birth(cells), models, days_per_year=setting.days_per_year, **timed
         )
         if spend.process != "segment_means":
             spend = fit_spend_by_segment(customers.score_cells(summary), models, money, model=spend.process)

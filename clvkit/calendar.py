@@ -31,7 +31,7 @@ MONTH_NAMES = ("January", "February", "March", "April", "May", "June", "July", "
 class Factor:
     """The speed of the clock in a month of every year, or in a window.
 
-    ``name`` is that of the month or the reason of the window; ``how`` is given, estimated or usual; ``purchases`` the
+    ``name`` is that of the month or the reason of the window, which ``begins`` on a day; ``how`` is given, estimated or usual; ``purchases`` the
     repeat purchases it was estimated from; ``low`` and ``high`` hold 90 %, None for what is given.
     """
 
@@ -41,6 +41,7 @@ class Factor:
     purchases: int = 0
     low: float | None = None
     high: float | None = None
+    begins: str = ""
 
 
 @dataclass(frozen=True)
@@ -161,17 +162,20 @@ def make_calendar(
         intervals = {}
     counts = speed.purchases(daily)
 
-    def factor(name: str, key: str, given: float) -> Factor:
+    def factor(name: str, key: str, given: float, begins: str = "") -> Factor:
         if key not in speed.groups:
-            return Factor(name, given, "given")
-        return Factor(name, speed.groups[key], "estimated", counts[key], *intervals[key])
+            return Factor(name, given, "given", begins=begins)
+        return Factor(name, speed.groups[key], "estimated", counts[key], *intervals[key], begins)
 
     months = tuple(factor(MONTH_NAMES[m - 1], f"month {m}", section.shares[m]) for m in MONTHS)
     return Calendar(
         as_of,
         speed.clock(AHEAD_DAYS),
         months if season != "none" else (),
-        tuple(factor(one.reason, f"window {k}", one.speed) for k, one in enumerate(windows)),
+        tuple(
+            factor(one.reason, f"window {k}", one.speed, one.first.isoformat())
+            for k, one in enumerate(windows)
+        ),
         tuple(refused),
         turns,
         daily,

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from ibis.expr.types import Table as IbisTable
 
+    from clvkit.clock import Clock
     from clvkit.fit import Fit
     from clvkit.study import Study
 
@@ -43,7 +44,12 @@ def frequency_histogram(fit: "Fit", cells: "pd.DataFrame", top: int = 7) -> tupl
 
     ages = cells.groupby("T_days")["n"].sum()
     counts = np.arange(top)
-    chance = fit.model.pmf(fit.mle, counts[:, None], ages.index.to_numpy()[None, :] / fit.unit_days)
+    if fit.clock is None:
+        chance = fit.model.pmf(fit.mle, counts[:, None], ages.index.to_numpy()[None, :] / fit.unit_days)
+    else:
+        from clvkit.clock_past import pmf
+
+        chance = pmf(fit, counts, ages.index.to_numpy())
     expected = chance @ ages.to_numpy(float)
     expected = np.append(expected, max(ages.sum() - expected.sum(), 0.0))
     classes = np.minimum(cells["frequency"].to_numpy(), top)
@@ -68,7 +74,8 @@ def tracking(fit: "Fit", first: "pd.Series", repeat: "pd.Series", as_of: date) -
     DataFrame : one row per week of seven days from the first day of all: ``week`` (from 1), ``end`` (its last
         day), ``days`` (7, fewer in a last week that is not over), ``actual, expected`` within it and
         ``actual_cumulative, expected_cumulative``. Expected is the sum over customers of E[X(t)] at the age
-        they have at the end of a day, the difference of two such sums within a week.
+        they have at the end of a day, the difference of two such sums within a week; of a fit on a clock, at the
+        purchase time that has passed for them by then.
     """
     import pandas as pd
     from scipy.signal import fftconvolve
@@ -76,8 +83,16 @@ def tracking(fit: "Fit", first: "pd.Series", repeat: "pd.Series", as_of: date) -
     calendar = pd.date_range(first.index.min(), pd.Timestamp(as_of), name="day")
     customers = first.reindex(calendar, fill_value=0).to_numpy(float)
     actual = repeat.reindex(calendar, fill_value=0).to_numpy(float)
-    by_age = fit.model.mean(fit.mle, np.arange(len(calendar)) / fit.unit_days)  # age in days, 0 on the first
-    cumulative = fftconvolve(customers, by_age)[: len(calendar)]
+    if fit.clock is None:
+        by_age = fit.model.mean(
+            fit.mle, np.arange(len(calendar)) / fit.unit_days
+        )  # age in days, 0 on the first
+        cumulative = fftconvolve(customers, by_age)[: len(calendar)]
+    else:
+        from clvkit.clock_past import expected_by_day
+
+        days = (calendar - pd.Timestamp(fit.clock.as_of)).days.to_numpy()
+        cumulative = np.cumsum(expected_by_day(fit, days, customers, days))
     ends = np.append(np.arange(6, len(calendar) - 1, 7), len(calendar) - 1)
     frame = pd.DataFrame({"week": np.arange(1, len(ends) + 1), "end": calendar[ends]})
     frame["days"] = np.diff(ends, prepend=-1)
@@ -211,8 +226,10 @@ def _posterior(fit: "Fit", draws: np.ndarray) -> dict[str, np.ndarray]:
     return dict(zip(names, [draws.mean(axis=0), *np.quantile(draws, _tails(), axis=0)], strict=True))
 
 
-def merging_effect(purchases: "IbisTable", study: "Study") -> "pd.DataFrame":
+def merging_effect(purchases: "IbisTable", study: "Study", clock: "Clock | None" = None) -> "pd.DataFrame":
     """The headline process at maximum likelihood, with a customer's orders of one day merged and not.
+
+    ``clock`` is that of purchases, where the study has a calendar that acts.
 
     Returns
     -------
@@ -233,11 +250,10 @@ def merging_effect(purchases: "IbisTable", study: "Study") -> "pd.DataFrame":
     for how, counted in (("merged", summary), ("not merged", apart)):
         counts = cells(counted)
         fit = fit_process(
-            study.models.headline, counts, study.models, sample=False, days_per_year=study.days_per_year
-        )
-        x, T, unit = counts["frequency"].to_numpy(), counts["T_days"].to_numpy(), fit.unit_days
-        recency = counts["recency_days"].to_numpy() / unit
-        each = fit.model.conditional(fit.mle, x, recency, T / unit, 365 / unit)
+            study.models.headline, counts, study.models, sample=False, days_per_year=study.days_per_year, clock=clock
+        )  # fmt: skip
+        x, who = counts["frequency"].to_numpy(), Histories.of(fit, counts)
+        each = (who.p_alive(fit.mle[None]) * who.expected(fit.mle[None], 365.0))[0]
         rows.append(
             {"orders_of_a_day": how, "repeat_purchases": int((x * counts["n"]).sum())}
             | dict(zip(fit.parameters, fit.mle, strict=True))

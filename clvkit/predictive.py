@@ -49,13 +49,22 @@ def posterior_predictive(fit: "Fit", cells: "pd.DataFrame", seed: int, copies: i
     draws = draws[np.resize(np.arange(len(draws)), copies)]
     made = np.empty((copies, len(FEATURES)))
     for d, parameters in enumerate(draws):
-        drawn = fit.model.simulate(parameters, T, np.random.default_rng([seed, d]))
-        made[d] = _features(*drawn.summary(T.size), T, np.ones(T.size))
+        made[d] = _features(*_again(fit, parameters, T, np.random.default_rng([seed, d])), T, np.ones(T.size))
     seen = _features(cells["frequency"].to_numpy(), cells["recency_days"].to_numpy() / unit,
                      cells["T_days"].to_numpy() / unit, n)  # fmt: skip
     low, median, high = np.quantile(made, [0.05, 0.5, 0.95], axis=0)
     return pd.DataFrame({"feature": list(FEATURES.values()), "observed": seen, "low": low, "median": median,
                          "high": high, "share_above": (made >= seen).mean(axis=0)}, index=list(FEATURES))  # fmt: skip
+
+
+def _again(fit: "Fit", parameters, T: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Frequency and recency of the same customers, made anew; times in the parameters' unit."""
+    if fit.clock is None:
+        return fit.model.simulate(parameters, T, rng).summary(T.size)
+    from clvkit.clock_past import simulated
+
+    x, recency_days = simulated(fit, parameters, T * fit.unit_days, rng)
+    return x, recency_days / fit.unit_days
 
 
 def _features(x, t_x, T, n) -> np.ndarray:

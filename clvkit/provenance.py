@@ -21,6 +21,8 @@ KIND_WORDS = {
     "spend_cells": "repeat customers who are alike in frequency and spend, counted",
     "score_cells": "customers who are alike in all that value depends on, counted",
     "averaged": "those of them who are valued as their segment",
+    "calendar": "the clock of purchases: windows and season, as given or estimated",
+    "treatments": "the fit and the value under each treatment of the calendar, by quick fits",
     "fit": "a purchase process fitted to the cells",
     "spend_choice": "which model of spend per purchase is used, and why",
     "spend": "the model of spend per purchase",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ibis.expr.types import Table as IbisTable
 
     from clvkit.backtest_results import Backtests
+    from clvkit.calendar import Calendar
     from clvkit.checks import Check
     from clvkit.cohorts import CohortTriangles
     from clvkit.fit import Fit
@@ -228,6 +229,10 @@ class Workbench(Recorder):
     def fits(self) -> "dict[str, Fit]":
         """Every process of the study fitted to the same cells, by name."""
         return {process: self.fit(process) for process in self.study.models.processes}
+
+    def calendar(self) -> "Calendar":
+        """The study's calendar on the as-of date: the clock of purchases, and what was estimated of it."""
+        return self.get("calendar")
 
     def spend(self) -> "Fit":
         """The model of spend per purchase that is used, fitted to repeat customers; `spend_choice` says why."""

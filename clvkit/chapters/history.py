@@ -12,8 +12,10 @@ from clvkit.exhibits import Figure, Sentence, Table
 from clvkit.publish import style
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import date
 
+    from clvkit.calendar_section import Window
     from clvkit.ledger.anomalies import AnomaliesSection
     from clvkit.ledger.completeness import Completeness
 
@@ -58,13 +60,17 @@ def answer(found: "Completeness", flags: pd.DataFrame, as_of: "date") -> Sentenc
     return Sentence(f"{reach}. {odd}.")
 
 
-def ignored(section: "AnomaliesSection") -> list[Sentence]:
-    """The windows that the study declares to be odd, with their reasons."""
-    if not section.ignore:
+def ignored(section: "AnomaliesSection", windows: "Sequence[Window]" = ()) -> list[Sentence]:
+    """The windows that the study declares to be odd, with their reasons; ``windows`` are those of its calendar."""
+    if not section.ignore and not windows:
         return []
     lines = [f"- {numbers.date_words(one.first)} to {numbers.date_words(one.last)}, {one.source or 'all sources'}: {one.reason}"
              for one in section.ignore]  # fmt: skip
-    return [Sentence("Not looked at, by `anomalies.ignore`:\n\n" + "\n".join(lines))]
+    lines += [
+        f"- {numbers.date_words(one.first)} to {numbers.date_words(one.last)}, all sources: {one.reason}"
+        for one in windows
+    ]
+    return [Sentence("Not looked at, by `anomalies.ignore` and `calendar.windows`:\n\n" + "\n".join(lines))]
 
 
 def complete_to(found: "Completeness") -> Table:
