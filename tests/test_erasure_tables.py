@@ -134,6 +134,22 @@ def test_a_person_leaves_every_table_and_does_not_come_back(study_file, tmp_path
     assert len(members) == 23 and not {one["account"] for one in members} & set(WHO)
 
 
+def test_the_keys_of_a_contract_link_its_customer(study_file):
+    """4199 is in no file of customers; the address beside the contract says who it is."""
+    source = study_file.with_name("contracts.csv")
+    header, *rows = source.read_text().splitlines()
+    source.write_text(
+        "\n".join([f"{header},mail", *(f"{row}," for row in rows[:-1]), f"{rows[-1]},{WHO[2]}"]) + "\n"
+    )
+    study_file.write_text(
+        STUDY.replace("account_space: billing", "account_space: billing\n      keys: {email: mail}")
+    )
+    ledger = clvkit.open_run(study_file).ledger()
+    named = dict(zip(ledger.tables["contracts"].to_pyarrow().column("contract").to_pylist(),
+                     customers(ledger, "contracts"), strict=True))  # fmt: skip
+    assert named["C99"] == named["C3"] and len(set(named.values())) == 12
+
+
 def test_a_space_that_nothing_has_is_refused(study_file):
     study_file.write_text(STUDY.replace("account_space: billing", "account_space: biling"))
     with pytest.raises(StudyError, match="nothing has accounts of 'biling'"):

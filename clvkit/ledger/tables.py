@@ -143,10 +143,12 @@ def links(texts: ir.Table, reading: Reading) -> list[ir.Table]:
         if section.is_lines
         else {name: texts[f"account_{name}"] for name in section.accounts}
     )
+    if section.account_space:  # a contract or a ticket says of its customer what an order does
+        owners[section.account_space] = texts.customer
     record = ibis.literal(reading.name + ":") + texts.file_no.cast("string") + ":" + texts.row.cast("string")
     for name, account in owners.items():
         values = {kind: texts[f"key_{kind}"] for kind in section.keys}
-        if not section.is_lines:
+        if section.accounts:
             values["record"] = record
         for kind, value in values.items():
             pairs = texts.select(
