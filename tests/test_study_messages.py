@@ -215,7 +215,7 @@ FIELD_ERRORS = [
     (
         MINIMAL + "models:\n  processes: [bgnbd, paretnbd]\n",
         11,
-        "models.processes[1] must be one of bgnbd, mbgnbd, paretonbd (got 'paretnbd'); did you mean "
+        "models.processes[1] must be one of bgnbd, mbgnbd, paretonbd, mbgcnbd, bgbb (got 'paretnbd'); did you mean "
         "'paretonbd'?",
     ),
     (
