@@ -26,6 +26,8 @@ def fit_checks(fit: "Fit | SegmentedFit") -> list[Check]:
     A maximum that was not reached and chains that disagree fail; what makes an interval less sure is put up
     for review. BG/NBD carries its caveat about customers who never bought again as information.
     """
+    if fit.process == "segment_means":  # nothing was searched for or sampled
+        return []
     if isinstance(
         fit, SegmentedFit
     ):  # its likelihood is an average over segments: what is judged is the sampling

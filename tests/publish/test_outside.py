@@ -139,7 +139,7 @@ BIG = (
 )
 
 
-@pytest.mark.parametrize(("limit", "where"), [(1_000_000, "01_ledger.ipynb: cell 5"), (6_000, None)])
+@pytest.mark.parametrize(("limit", "where"), [(1_000_000, "01_ledger.ipynb: cell 5"), (10_000, None)])
 def test_file_size_limit_counts_as_a_full_disk(place, tmp_path, limit, where):
     root, study = place
     before = snapshot(root / "reports" / "toy" / "2023-07-01")
