@@ -26,7 +26,6 @@ from clvkit.study import Study, load_study, study_from_resolved
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
-    from clvkit.fit import Fit
     from clvkit.ledger import Ledger
 
 TABLE = "table:"
@@ -184,8 +183,10 @@ def _scores(run: runs.Run, study: Study, folder: Path) -> tuple[_Tally, "ir.Tabl
     from clvkit.opportunities import summary_of
 
     ledger: Ledger = _kept(run, folder, "ledger")
-    fit: Fit = _kept(run, folder, f"fit:{study.models.headline}")
-    spend: Fit = _kept(run, folder, "spend")
+    by_segment = study.models.segments == "value"
+    fit = _kept(run, folder, "fit_by_segment" if by_segment else f"fit:{study.models.headline}")
+    of_segments = by_segment and "spend_by_segment" in run.manifest["artifacts"]
+    spend = _kept(run, folder, "spend_by_segment" if of_segments else "spend")
     money = {"minor_per_unit": 10**ledger.minor_digits, "days_per_year": study.days_per_year}
     summary, means = summary_of(ledger.purchases, study.as_of, study.models.opportunity), None
     if study.ledger.inclusion != InclusionSection():
