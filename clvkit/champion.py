@@ -115,9 +115,9 @@ class Choice:
 
     def _how(self) -> str:
         """What in the study would make the champion the one that the value is computed with."""
-        row = self.table.set_index("process").loc[self.champion]
-        process = row["refines"] or self.champion
-        return f"Set models.headline to {process} and models.segments to {'value' if row['refines'] else 'ignore or compare'}"
+        process = self.champion.removesuffix("_by_segment")
+        segments = "value" if process != self.champion else "ignore or compare"
+        return f"Set models.headline to {process} and models.segments to {segments}"
 
     def _said(self, process: str, digits: int) -> dict[str, str]:
         """The errors of a process in the trials that it has one in, in words."""

@@ -126,3 +126,15 @@ def test_a_refinement_has_to_earn_its_parameters():
     assert clearly.check().recommendation.startswith(
         "Set models.headline to paretonbd and models.segments to value to value with PARETONBD_BY_SEGMENT"
     )
+
+
+def test_regular_purchases_are_advised_by_their_own_name():
+    fits = FITS | {"mbgcnbd": fit("mbgcnbd", 90.0)}
+    backtests = [
+        tried("bgnbd", FIRST, -0.10, 1.61),
+        tried("mbgnbd", FIRST, -0.16, 1.60),
+        tried("paretonbd", FIRST, 0.08, 1.60),
+        tried("mbgcnbd", FIRST, 0.01, 1.60),
+    ]
+    advice = choose(fits, backtests, "paretonbd").check().recommendation
+    assert advice.startswith("Set models.headline to mbgcnbd and models.segments to ignore or compare")
