@@ -1,7 +1,8 @@
 """Build a ledger: read, type, give states, add up, test."""
 
-from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager, nullcontext
+import os
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -18,7 +19,7 @@ from clvkit.ledger.counting import gather_facts, quarantine_sample, reasons_of, 
 from clvkit.ledger.currencies import is_currency, minor_digits
 from clvkit.ledger.customers import with_customers
 from clvkit.ledger.database_source import SourceTable, database_of, open_table, read_table
-from clvkit.ledger.databases import Database, refusing
+from clvkit.ledger.databases import Database, first_line, refusing
 from clvkit.ledger.engine import Scratch, connect, enough_room, first_text, last_text
 from clvkit.ledger.exchange import in_currency
 from clvkit.ledger.facts import Facts
@@ -30,7 +31,7 @@ from clvkit.ledger.mapping import mapping_frame
 from clvkit.ledger.quality import count, ledger_checks
 from clvkit.ledger.reasons import hint, meaning
 from clvkit.ledger.refunds import match_refunds, net_lines
-from clvkit.ledger.section import LedgerSection
+from clvkit.ledger.section import LedgerSection, SourceSection
 from clvkit.ledger.settle import settled
 from clvkit.ledger.side_accounts import accounts_beside, with_pseudonyms, without_erased
 from clvkit.ledger.source import Place, Source, read_source
@@ -83,12 +84,12 @@ def build_ledger(
         local, database, section, Path(base), currency, today or date.today(), banned
     )
     orders = [(r, s) for r, s in zip(readings, sources, strict=True) if r.section.is_lines]
-    tables = {
-        r.name: side_table(local, *_named_by_nobody(s, r, withhold))
-        for r, s in zip(readings, sources, strict=True)
-        if not r.section.is_lines
-    }
-    lines = _typed(scratch, orders)
+    tables = {}
+    for reading, source in zip(readings, sources, strict=True):
+        if not reading.section.is_lines:
+            with _reading_files(reading.name, reading.section, Path(base)):
+                tables[reading.name] = side_table(local, *_named_by_nobody(source, reading, withhold))
+    lines = _typed(scratch, orders, Path(base))
     if withhold and (named := withhold(lines)) is not lines:
         lines = scratch.table("lines", named)
     copies = scratch.table("copies", duplicates(lines, also_excluded=section.duplicate_lines == "drop"))
@@ -204,12 +205,15 @@ def _read(
             sources.append(read_table(found[0], one, place, local))
         else:
             found = source_files(one, base, name if section.sources else None)
-            one, notes = settled(one, found, name if section.sources else None)
-            sources.append(read_source(local, found, one, place))
+            with _reading_files(name, one, base):
+                one, notes = settled(one, found, name if section.sources else None)
+                sources.append(read_source(local, found, one, place))
             sources[-1].notes[:0] = notes
         files, ordinal = files + found, sources[-1].end
         reading = Reading(name, one, section, currency, {}, one.extracted or today)
-        readings.append(replace(reading, digits=_currencies(sources[-1], reading)))
+        with _reading_files(name, one, base):
+            digits = _currencies(sources[-1], reading)
+        readings.append(replace(reading, digits=digits))
     return readings, files, sources
 
 
@@ -228,23 +232,32 @@ def _currencies(source: Source, reading: Reading) -> dict[str, int]:
     return known if fixed in known else known | {fixed: minor_digits(fixed)}
 
 
-def _typed(scratch: Scratch, orders: list[tuple[Reading, Source]]) -> ir.Table:
+def _typed(scratch: Scratch, orders: list[tuple[Reading, Source]], base: Path) -> ir.Table:
     """The lines of all sources, typed."""
     tables = []
     for reading, source in orders:
-        try:
-            with _reading_table(reading):
-                rows = typed_rows(scratch, source, reading)
-                tables.append(scratch.table(f"{reading.name}_typed", rows))
-        except duckdb.OutOfMemoryException:
-            raise
-        except duckdb.Error as error:
-            raise DataError(
-                f"the source could not be read to its end: {error}",
-                place=reading.section.path or reading.name,
-                fix="check that every file is complete; export damaged ones again",
-            ) from error
+        with _reading_files(reading.name, reading.section, base), _reading_table(reading):
+            rows = typed_rows(scratch, source, reading)
+            tables.append(scratch.table(f"{reading.name}_typed", rows))
     return ibis.union(*tables) if len(tables) > 1 else tables[0]
+
+
+@contextmanager
+def _reading_files(name: str, section: SourceSection, base: Path) -> Iterator[None]:
+    """What the engine says against a file, at whatever step it comes upon the damage, is an error of ours."""
+    try:
+        yield
+    except duckdb.OutOfMemoryException:
+        raise
+    except duckdb.Error as error:
+        said = first_line(error)
+        for folder in (base, base.resolve()):  # a message names places as the study does
+            said = said.replace(f"{folder}{os.sep}", "")
+        raise DataError(
+            f"the source could not be read to its end: {said}",
+            place=section.path or name,
+            fix="check that every file is complete; export damaged ones again",
+        ) from error
 
 
 def _reading_table(reading: Reading) -> AbstractContextManager:
