@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+    from clvkit.currency_effect import CurrencyEffect
     from clvkit.study import Study
     from clvkit.workbench import Workbench
 
@@ -240,6 +241,12 @@ def _refit(function: str) -> Callable[["Workbench"], Any]:
     return lambda bench: getattr(import_module("clvkit.refits"), function)(bench)
 
 
+def _currency_effect(bench: "Workbench") -> "CurrencyEffect":
+    from clvkit.currency_effect import currency_effect
+
+    return currency_effect(bench)
+
+
 def _as_of(study: "Study", _: Arguments) -> dict:
     return {"as_of": study.as_of.isoformat()}
 
@@ -439,6 +446,9 @@ KINDS: dict[str, Kind] = {
                     ("ledger", "spend_choice"), (*_VALUING, *_SPENDING, *_REFITTING), (*_MATHS, *_ENGINE)),
     "privacy_cost": Kind(_refit("privacy_cost"), _refit_settings, "clvkit.privacy_cost:PrivacyCost",
                          ("ledger", "spend_choice"), (*_VALUING, *_SPENDING, *_REFITTING), (*_MATHS, *_ENGINE)),
+    "currency_effect": Kind(_currency_effect, _refit_settings, "clvkit.currency_effect:CurrencyEffect",
+                            ("ledger", "spend_choice"), (*_VALUING, *_SPENDING, *_REFITTING, "clvkit.currency_effect"),
+                            (*_MATHS, *_ENGINE)),
     "sensitivity": Kind(_sensitivity, _sensitivity_settings, "clvkit.sensitivity:Sensitivity",
                         ("cells", "averaged", "spend"), (*_VALUING, "clvkit.sensitivity", "clvkit.drivers"), _MATHS),
 }  # fmt: skip

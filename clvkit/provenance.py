@@ -34,6 +34,7 @@ KIND_WORDS = {
     "spend_values": "customer equity with each model of spend",
     "valuation": "what all customers are worth, and who holds it",
     "scores": "the value of one customer of each kind",
+    "currency_effect": "revenue and value under each method of conversion, by quick fits",
     "merging": "the value with accounts apart and joined, by quick fits",
     "privacy_cost": "the values without columns that may have to go, by quick fits",
     "cohorts": "what customers of each period of acquisition did since",

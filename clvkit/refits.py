@@ -63,12 +63,12 @@ class MergingEffect:
 def merging_effect(bench: "Workbench") -> MergingEffect:
     """What joining accounts changes of the value; reads the sources once more, with every account a customer."""
     study, minor, model = bench.study, bench.minor_per_unit, bench.spend_choice().used
-    joined = _point_value(bench.ledger().purchases, study, minor, model)
+    joined = point_value(bench.ledger().purchases, study, minor, model)
     alone = {"keys": (), "crosswalk": None}
     section = study.ledger.model_copy(update={"identity": study.ledger.identity.model_copy(update=alone)})
     ledger = _other_ledger(bench, section, None)
     try:
-        return MergingEffect(_point_value(ledger.purchases, study, minor, model), joined)
+        return MergingEffect(point_value(ledger.purchases, study, minor, model), joined)
     except FitError:
         return MergingEffect(None, joined)
     finally:
@@ -181,9 +181,10 @@ def _fits(
     return fit, fit_spend(spend_cells(summary), models, minor_per_unit, model=name, sample=False), found
 
 
-def _point_value(
+def point_value(
     purchases: "ir.Table", study: "Study", minor_per_unit: int, model: str | None = None
 ) -> PointValue:
+    """Customers, purchases and customer equity by quick fits to ``purchases``; ``model`` is that of spend."""
     seen = summary_of(purchases, study.as_of, study.models.opportunity)
     fit, spend, found = _fits(seen, study, minor_per_unit, model)
     case = [(Terms.of(study.value, study.days_per_year), Future())]

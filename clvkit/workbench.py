@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from clvkit.calendar import Calendar
     from clvkit.checks import Check
     from clvkit.cohorts import CohortTriangles
+    from clvkit.currency_effect import CurrencyEffect
     from clvkit.fit import Fit
     from clvkit.privacy_cost import PrivacyCost
     from clvkit.refits import MergingEffect
@@ -283,6 +284,15 @@ class Workbench(Recorder):
         if not identity.joins or not identity.value_effect or not self.carries_value():
             return None
         return self.get("merging")
+
+    def currency_effect(self) -> "CurrencyEffect | None":
+        """Revenue and value under each method of conversion; None where all of it is in the study's currency."""
+        from clvkit.currency_effect import has_foreign, rates_of
+
+        ledger = self.ledger()
+        if rates_of(ledger, self.study.ledger) is None or not has_foreign(ledger):
+            return None
+        return self.get("currency_effect")
 
     def privacy_cost(self) -> "PrivacyCost | None":
         """What doing without the columns of ``privacy.try_without`` costs; None where the study lists none."""

@@ -67,7 +67,11 @@ def with_customers(
         said = [one.filter(~any_of(one.account, patterns)) for one in said] if patterns else said
         said = [kept_names(one, withhold) for one in said] if withhold else said
         before = Crosswalk.load(folder)
-        found = resolve(accounts, _together(said), section.identity, before, as_of=as_of, base=base)
+        names = {one.account_space for one in section.by_name().values() if one.account_space}
+        followers = names - {r.name for r, _ in sources if r.section.is_lines}
+        found = resolve(
+            accounts, _together(said), section.identity, before, as_of=as_of, base=base, followers=followers
+        )
         as_remembered(found, before, as_of).save(folder)
         who = scratch.table("who", found.members)
         shown = _shown(found)

@@ -5,6 +5,7 @@ take one apart, and each time an event says so.
 """
 
 import secrets
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -35,6 +36,7 @@ def resolve(
     *,
     as_of: date,
     base: Path = Path(),
+    followers: Collection[str] = (),
 ) -> Crosswalk:
     """Find the customer of every account.
 
@@ -45,6 +47,8 @@ def resolve(
     previous : the crosswalk of the last run. Accounts it has and this run has not stay with their customer.
     as_of : the run's as-of date; the day since when new accounts are known.
     base : folder from which the path of an outside crosswalk counts.
+    followers : sources whose accounts buy nothing, as billing accounts beside orders. They go with the customers that
+        the others make, and count in no limit.
 
     Raises
     ------
@@ -71,7 +75,12 @@ def resolve(
     for nodes in (in_run, in_links, in_outside):
         present[nodes] = True
 
-    graph = _links(in_links, keys, in_outside, theirs, count, section)
+    weight = np.ones(count, np.int64)
+    if followers:
+        weight[
+            np.asarray(pc.is_in(names["source"], value_set=pa.array(sorted(followers), pa.large_string())))
+        ] = 0
+    graph = _links(in_links, keys, in_outside, theirs, weight, section)
     piece, notes = _decide(graph, known, section)
     naming = name_pieces(piece, present, known, since, names)
     pseudonyms = pa.chunked_array([old.dictionary, new_pseudonyms(naming.new)], pa.large_string())
@@ -116,7 +125,7 @@ def _links(
     keys: pa.Table,
     in_outside: np.ndarray,
     theirs: pa.ChunkedArray,
-    count: int,
+    weight: np.ndarray,
     section: IdentitySection,
 ) -> Links:
     """The edges: accounts with the values they have, and with the outside customer they belong to."""
@@ -132,11 +141,12 @@ def _links(
     chunks = [chunk for column in values for chunk in column.chunks]
     text = pa.chunked_array(chunks, pa.large_string()).combine_chunks().dictionary_encode()
     node, rank, words = np.concatenate(nodes), np.concatenate(ranks), text.indices.to_numpy().astype(np.int64)
+    count = len(weight)
     value, distinct = pd.factorize((rank + 1) * max(len(text.dictionary), 1) + words)
     edge = np.sort(pd.unique(value * max(count, 1) + node))
     value, node = edge // max(count, 1), edge % max(count, 1)
     spelt = text.dictionary.take(pa.array(distinct % max(len(text.dictionary), 1)))
-    return Links(node, value, distinct // max(len(text.dictionary), 1) - 1, spelt, count)
+    return Links(node, value, distinct // max(len(text.dictionary), 1) - 1, spelt, count, weight)
 
 
 def _decide(
@@ -176,7 +186,7 @@ def _too_much(
     stated = np.flatnonzero(theirs >= 0)
     each = pd.DataFrame({"piece": piece[stated], "theirs": theirs[stated]}).drop_duplicates()
     customers = np.bincount(each["piece"], minlength=count)
-    size = np.bincount(piece[theirs < 0], minlength=count) + customers
+    size = np.bincount(piece[theirs < 0], graph.weight[theirs < 0], minlength=count) + customers
     return {"conflict": customers > 1, "oversize": size > section.max_cluster}
 
 

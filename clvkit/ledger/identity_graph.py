@@ -58,6 +58,8 @@ class Links:
 
     ``rank`` is a value's place in the study's list of keys (0: the strongest; -1: an outside crosswalk's
     customer, which nothing weakens), ``text`` what it says, ``alive`` says of each value whether it links.
+    ``weight`` is 1 for an account that is counted where accounts are counted, and 0 for one that only follows the
+    customers that the others make.
     """
 
     node: np.ndarray
@@ -65,10 +67,13 @@ class Links:
     rank: np.ndarray
     text: pa.Array
     nodes: int
+    weight: np.ndarray
 
     def __post_init__(self):
-        self.degree = np.bincount(self.value, minlength=len(self.rank))
-        self.alive = self.degree > 1
+        self.degree = np.bincount(self.value, self.weight[self.node], minlength=len(self.rank)).astype(
+            np.int64
+        )
+        self.alive = np.bincount(self.value, minlength=len(self.rank)) > 1
 
     @property
     def live(self) -> np.ndarray:
@@ -121,10 +126,10 @@ class Links:
         Takes the first value out of every piece at once, then the second, and so on: pieces do not touch each
         other, so that one search of components serves all of them.
         """
-        size = np.bincount(piece, minlength=piece.max(initial=-1) + 1)
+        size = np.bincount(piece, self.weight, minlength=piece.max(initial=-1) + 1)
         edges = self.live & (size[piece[self.node]] >= 4)
         nodes, node = _numbered(self.node[edges], self.nodes)
-        part = Links(node, self.value[edges], self.rank, self.text, len(nodes))
+        part = Links(node, self.value[edges], self.rank, self.text, len(nodes), self.weight[nodes])
         piece, known = piece[nodes], known[nodes]
         values = np.unique(part.value)
         every = np.ones(len(node), bool)
@@ -145,7 +150,7 @@ class Links:
         self, out: pd.DataFrame, ends: np.ndarray, part: np.ndarray, known: np.ndarray
     ) -> pd.DataFrame:
         """Of the values in ``out``, whose edges are ``ends``: those without which there are large parts."""
-        size = np.bincount(part)
+        size = np.bincount(part, self.weight)
         each = pd.DataFrame({"value": self.value[ends], "node": self.node[ends]})
         each["part"], each["known"] = part[each["node"]], known[each["node"]]
         each = each[size[each["part"]] >= 2]

@@ -67,10 +67,12 @@ def persons(company: Studied) -> dict[tuple[str, str], str]:
 
 
 def found_people(company: Studied) -> dict[tuple[str, str], str]:
-    """The customer that the crosswalk gives each shop account and each card; the old tills and the new agree on it."""
+    """The customer that the crosswalk gives each account that buys; the old tills and the new agree on a card's."""
     members, found = Crosswalk.load(company.crosswalk).members.to_pylist(), {}
     for one in members:
-        account = ("shop" if one["source"] == "shop" else "card", one["account"])
+        if one["source"] == "billing":
+            continue
+        account = ("card" if one["source"] in ("till", "legacy") else one["source"], one["account"])
         assert found.setdefault(account, one["customer"]) == one["customer"], f"{account} is two customers"
     return found
 
@@ -119,6 +121,17 @@ def assert_refunds_netted(company: Studied):
     shop = back[(back["source"] == "shop_refunds") & back["outcome"].isin((COUNTED, "returned_in_full"))]
     off = shop[shop["day"] != shop["order"].map(sold)]
     assert off.empty, f"refunds that are not on the day of their sale:\n{off}"
+
+
+def test_a_billing_account_follows_the_customer_that_the_customer_file_names(clean):
+    members = Crosswalk.load(clean.crosswalk).members.to_pylist()
+    found = {(one["source"], one["account"]): one["customer"] for one in members}
+    with (clean.folder / "crm" / "customers.csv").open(encoding="utf-8", newline="") as file:
+        named = [row for row in csv.DictReader(file) if row["billing_no"] and row["account"]]
+    both = [(found.get(("shop", row["account"])), found.get(("billing", row["billing_no"]))) for row in named]
+    known = [pair for pair in both if None not in pair]
+    assert len(known) > 50
+    assert all(one == other for one, other in known)
 
 
 def test_nothing_is_found(clean):
