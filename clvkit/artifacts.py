@@ -182,6 +182,22 @@ def _fit_by_segment(bench: "Workbench") -> Any:
     )
 
 
+def _fit_with_covariates(bench: "Workbench") -> Any:
+    from clvkit.covariates import fit_process_with_covariates
+    from clvkit.truncation_fit import from_birth
+
+    models = bench.study.models
+    return fit_process_with_covariates(
+        models.headline,
+        from_birth(bench.fitted_cells()),
+        bench.seen.people.design,
+        models,
+        prior_sd=models.covariates.prior_sd,
+        days_per_year=bench.study.days_per_year,
+        **bench.calendar().timed,
+    )
+
+
 def _spend_by_segment(bench: "Workbench") -> Any:
     from clvkit.segments import fit_spend_by_segment
 
@@ -218,11 +234,10 @@ def _scores(bench: "Workbench") -> "pd.DataFrame":
 
 def _backtests(bench: "Workbench") -> Any:
     from clvkit.backtest import back_test
-    from clvkit.truncation_fit import with_acquired
 
-    study = bench.study
-    return back_test(with_acquired(bench.ledger().purchases, bench.acquired), study.backtest, study.models, as_of=study.as_of,
-                     currency=study.currency, minor_per_unit=bench.minor_per_unit,
+    study, people = bench.study, bench.seen.people
+    return back_test(bench.seen.described(bench.ledger().purchases), study.backtest, study.models, as_of=study.as_of,
+                     design=None if people is None else people.design, currency=study.currency, minor_per_unit=bench.minor_per_unit,
                      silence_days=study.retention.silence_days, days_per_year=study.days_per_year,
                      calendar=study.calendar)  # fmt: skip
 
@@ -257,7 +272,14 @@ def _as_seen(study: "Study", arguments: Arguments) -> dict:
     return _as_of(study, arguments) | {
         "opportunity": study.models.opportunity,
         "left_truncation": said.model_dump(mode="json", include={"treatment", "burn_in_days"}),
+        "covariates": _covariates(study),
     }
+
+
+def _covariates(study: "Study") -> dict | None:
+    """Which covariates part the customers; None where the study uses none."""
+    section = study.models.covariates
+    return None if section.use == "ignore" else section.model_dump(mode="json", include={"of"})
 
 
 #: What decides how money is shown, and no row of the ledger.
@@ -318,6 +340,7 @@ def _value_settings(study: "Study", arguments: Arguments) -> dict:
     return _as_seen(study, arguments) | {
         "process": headline, "fit": _fit_settings(study, {"process": headline}),
         "segments": [study.models.valued_with, study.models.segment_spread],
+        "covariate_sd": study.models.covariates.prior_sd,
         "value": study.value.model_dump(mode="json"), "grain": study.cohorts.grain,
         "currency": study.currency}  # fmt: skip
 
@@ -364,6 +387,14 @@ def _segment_settings(study: "Study", arguments: Arguments) -> dict:
         "process": models.headline, "spread": models.segment_spread, "spend": _fit_settings(study, {})}  # fmt: skip
 
 
+def _covariate_settings(study: "Study", arguments: Arguments) -> dict:
+    headline = study.models.headline
+    return _fit_settings(study, {"process": headline}) | {
+        "process": headline,
+        "covariates": study.models.covariates.model_dump(mode="json", exclude={"use"}),
+    }
+
+
 _ENGINE = ("ibis-framework", "duckdb", "pandas")
 _MATHS = ("numpy", "scipy", "numba", "nutpie")
 _FITTING = (
@@ -385,8 +416,17 @@ _FITTING = (
 )
 _SPENDING = (*_FITTING, "clvkit.spend", "clvkit.spend_choice", "clvkit.spend_segments")
 _SEGMENTS = (*_FITTING, "clvkit.segments", "clvkit.hierarchy")
+_COVARIATES = (
+    *_FITTING,
+    "clvkit.covariates",
+    "clvkit.covariate_target",
+    "clvkit.covariate_levels",
+    "clvkit.covariate_rules",
+    "clvkit.covariate_people",
+)
 _VALUING = (
     *_SEGMENTS,
+    *_COVARIATES[len(_FITTING) :],
     "clvkit.clock",
     "clvkit.clock_future",
     "clvkit.value",
@@ -397,7 +437,7 @@ _VALUING = (
     "clvkit.estimate",
     "clvkit.cohorts",
 )
-_SEEING = ("clvkit.customers", "clvkit.opportunities")
+_SEEING = ("clvkit.customers", "clvkit.opportunities", "clvkit.seen")
 _TRYING = (*_SEEING, "clvkit.accuracy", "clvkit.backtest", "clvkit.backtest_origin", "clvkit.backtest_results",
            "clvkit.baselines", "clvkit.forecast")  # fmt: skip
 
@@ -437,6 +477,8 @@ KINDS: dict[str, Kind] = {
     "fit_by_segment": Kind(_fit_by_segment, _segment_settings, "clvkit.segments:SegmentedFit", ("cells",), _SEGMENTS, _MATHS),
     "spend_by_segment": Kind(_spend_by_segment, _segment_settings, "clvkit.segments:SegmentedFit",
                              ("score_cells", "spend"), _SEGMENTS, _MATHS),
+    "fit_with_covariates": Kind(_fit_with_covariates, _covariate_settings, "clvkit.covariates:CovariateFit", ("cells",),
+                                _COVARIATES, _MATHS),
     "valuation": Kind(_valuation, _value_settings, "clvkit.valuation:Valuation",
                       ("cells", "score_cells", "averaged", "spend"), _VALUING, _MATHS),
     "scores": Kind(_scores, _value_settings, None, ("cells", "score_cells", "averaged", "spend"), _VALUING, _MATHS),

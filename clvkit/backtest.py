@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from clvkit.backtest_results import Backtests
     from clvkit.calendar_section import CalendarSection
+    from clvkit.covariate_levels import Design
     from clvkit.fitting import ModelsSection
 
 #: Fields that judge what was found and do not change it.
@@ -149,6 +150,7 @@ def back_test(
     silence_days: int,
     days_per_year: float = 365.25,
     calendar: "CalendarSection | None" = None,
+    design: "Design | None" = None,
 ) -> "Backtests":
     """Try every process from every origin.
 
@@ -156,6 +158,7 @@ def back_test(
     ----------
     purchases : the ledger's: one row per customer and day, ``customer, day, amount_minor, segment``.
     calendar : of the study; each origin has the clock that was known at it, estimated from what was known.
+    design : of the covariates that ``purchases`` have patterns of, where the study fits with some.
     silence_days : the study's rule for a lost customer, which the hiatus rule takes unless the section has its own.
 
     Returns
@@ -184,6 +187,7 @@ def back_test(
         section.hiatus_days or silence_days,
         days_per_year,
         calendar,
+        design,
     )
     made = []
     for origin, horizon_days in trials:

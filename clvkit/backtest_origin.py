@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from clvkit.backtest import BacktestSection
     from clvkit.calendar import Calendar
     from clvkit.calendar_section import CalendarSection
+    from clvkit.covariate_levels import Design
+    from clvkit.covariates import CovariateFit
     from clvkit.fit import Fit
     from clvkit.fitting import ModelsSection
     from clvkit.segments import SegmentedFit
@@ -45,6 +47,7 @@ class Setting:
     hiatus_days: int
     days_per_year: float
     calendar: "CalendarSection | None" = None
+    design: "Design | None" = None
 
 
 def from_origin(purchases: "ir.Table", origin: date, horizon_days: int, setting: Setting) -> list[Backtest]:
@@ -144,8 +147,8 @@ def _candidates(
     cells: "pd.DataFrame",
     setting: Setting,
     gaps: "pd.DataFrame | None",
-) -> "Iterator[tuple[Fit | SegmentedFit, Fit | SegmentedFit]]":
-    """Every fit that is tried, with the model of spend that goes with it: each process, and the headline's by segment."""
+) -> "Iterator[tuple[Fit | SegmentedFit | CovariateFit, Fit | SegmentedFit]]":
+    """Every fit that is tried, with the model of spend that goes with it: each process, and the headline's refinements."""
     models, money = setting.models, setting.minor_per_unit
     spend = _spend(purchases, origin, summary, setting)
     timed = _calendar(purchases, origin, summary, cells, setting).timed
@@ -153,6 +156,16 @@ def _candidates(
         own = gaps if name == REGULAR else None
         fit = fit_process(name, cells, models, days_per_year=setting.days_per_year, gaps=own, **timed)
         yield fit, spend
+    if models.covariates.use != "ignore" and setting.design is not None:
+        from clvkit.covariates import fit_process_with_covariates
+
+        asked = {"prior_sd": models.covariates.prior_sd, "days_per_year": setting.days_per_year}
+        yield (
+            fit_process_with_covariates(
+                models.headline, from_birth(cells), setting.design, models, **asked, **timed
+            ),
+            spend,
+        )
     if models.by_segment:
         from clvkit.segments import fit_process_by_segment, fit_spend_by_segment
 

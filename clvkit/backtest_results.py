@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from clvkit.backtest import BacktestSection
+    from clvkit.covariates import CovariateFit
     from clvkit.segments import SegmentedFit
 
 
@@ -212,11 +213,14 @@ class Backtests:
         )
 
 
-def _fit(folder: Path) -> "Fit | SegmentedFit":
-    """The fit that was kept, by segment or of all, or the means of segments."""
+def _fit(folder: Path) -> "Fit | SegmentedFit | CovariateFit":
+    """The fit that was kept: of all, by segment or with covariates, or the means of segments."""
+    from clvkit.covariates import CovariateFit
     from clvkit.segments import SegmentedFit
     from clvkit.spend_segments import AnySpend
 
+    if (folder / "covariates.json").exists():
+        return CovariateFit.load(folder)
     return (SegmentedFit if (folder / "segments.json").exists() else AnySpend).load(folder)
 
 

@@ -24,6 +24,10 @@ NEAR = (
 )
 TIE = 0.005  # a refinement whose total is better by less than this share has not earned its parameters
 SIMPLER = {REGULAR: "mbgnbd"}  # the process that another one is at k = 1
+REFINED_BY = {
+    "_by_segment": "models.segments",
+    "_with_covariates": "models.covariates.use",
+}  # the end of a fit's name
 MOST_DIGITS = 4  # decimals that near errors are told apart with, in per cent
 MEASURES = ("bias", "rmse", "coverage", "calibration")  # of a hold-out
 
@@ -115,9 +119,14 @@ class Choice:
 
     def _how(self) -> str:
         """What in the study would make the champion the one that the value is computed with."""
-        process = self.champion.removesuffix("_by_segment")
-        segments = "value" if process != self.champion else "ignore or compare"
-        return f"Set models.headline to {process} and models.segments to {segments}"
+        process, settings = self.champion, []
+        for suffix, field in REFINED_BY.items():
+            if process.endswith(suffix):
+                settings.append(f"{field} to value")
+            elif self.headline.endswith(suffix):
+                settings.append(f"{field} to compare")
+            process = process.removesuffix(suffix)
+        return "Set " + " and ".join([f"models.headline to {process}", *settings])
 
     def _said(self, process: str, digits: int) -> dict[str, str]:
         """The errors of a process in the trials that it has one in, in words."""

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clvkit.covariate_levels import MOST_PATTERNS, PATTERN, Design
+from clvkit.covariate_section import KNOWN
 from clvkit.covariate_target import CovariateTarget, moved_by, sampled, spread
 from clvkit.errors import FitError
 from clvkit.fit import Fit
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
     from clvkit.clock import Clock
     from clvkit.fitting import ModelsSection
-
-KNOWN = ("bgnbd", "mbgnbd", "paretonbd")
 
 
 @dataclass(frozen=True)
@@ -73,6 +72,11 @@ class CovariateFit:
     def name(self) -> str:
         """What tells this fit from the others of a study."""
         return with_covariates(self.process)
+
+    @property
+    def keyed_by(self) -> tuple[str, ...]:
+        """The columns that say whose parameters a row's are."""
+        return (PATTERN,)
 
     @property
     def label(self) -> str:

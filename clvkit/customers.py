@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CELL_KEYS = ["segment", "frequency", "recency_days", "T_days"]
+MORE_KEYS = ["before_days", "pattern"]  # where customers may be older than the log, or have covariates
+GROUPINGS = ("segment", "pattern")  # the keys that say which customers these are, and not what they did
 INSIDE, UNDATED = -1, -2  # in place of an age before the log: acquired in it, and of no known date
 
 
 def keys_of(table: "ir.Table | pd.DataFrame") -> list[str]:
-    """The columns that a cell is known by; ``before_days`` among them where customers may be older than the log."""
-    return [*CELL_KEYS, "before_days"] if "before_days" in table.columns else CELL_KEYS
+    """The columns that a cell is known by; `MORE_KEYS` are among them where the table has them."""
+    return CELL_KEYS + [key for key in MORE_KEYS if key in table.columns]
 
 
 def customer_summary(purchases: "ir.Table", as_of: date) -> "ir.Table":
@@ -29,7 +31,8 @@ def customer_summary(purchases: "ir.Table", as_of: date) -> "ir.Table":
     purchases : one row per customer and day: ``customer, day, amount_minor, segment``; a customer's segment
         is the same in all rows. Without a column ``segment`` everybody is in segment ``all``. With a column
         ``acquired`` (date, null where it is not known), customers acquired before the first day of the purchases
-        are seen through a window that opens on the evening before that day.
+        are seen through a window that opens on the evening before that day. With ``pattern``, the levels of a customer's
+        covariates (`clvkit.covariate_levels`), the same in all rows, the summary has it too.
     as_of : last day that counts; purchases after it, and customers who first bought after it, are left out.
 
     Returns
@@ -52,7 +55,7 @@ def customer_summary(purchases: "ir.Table", as_of: date) -> "ir.Table":
         days=known.count(),
         total_minor=known.amount_minor.sum().cast("int64"),
         first_minor=known.amount_minor.argmin(known.day),
-        **({"acquired": known.acquired.min()} if "acquired" in known.columns else {}),
+        **{key: known[key].min() for key in ("acquired", "pattern") if key in known.columns},
     )
     if "acquired" in known.columns:
         each = _windowed(each, purchases.day.min().to_pyarrow().as_py() or as_of)
@@ -67,7 +70,7 @@ def customer_summary(purchases: "ir.Table", as_of: date) -> "ir.Table":
         T_days=ibis.date(as_of).delta(each.begins, unit="day").cast("int64"),
         spend_minor=each.total_minor - each.first_minor,
         first_minor=each.first_minor.cast("int64"),
-        **({"before_days": each.before_days} if "before_days" in each.columns else {}),
+        **{key: each[key] for key in MORE_KEYS if key in each.columns},
     )
 
 
@@ -93,7 +96,7 @@ def _frame(table: "ir.Table", keys: list[str]) -> "pd.DataFrame":
     """
     from clvkit.ledger.engine import bytewise
 
-    ordered = table.order_by([bytewise(table[key]) if key == "segment" else key for key in keys])
+    ordered = table.order_by([bytewise(table[key]) if key in GROUPINGS else key for key in keys])
     return ordered.to_pyarrow().to_pandas()
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from clvkit import numbers
 from clvkit.checks import Check
+from clvkit.covariates import CovariateFit
 from clvkit.laplace import DRAWS, limit
 from clvkit.processes import SPEND
 from clvkit.segments import SegmentedFit
@@ -20,7 +21,7 @@ BAD_R_HAT = 1.05
 MOST_UNKNOWN = 0.05  # of the draws of a spend model; more than that decide about an interval's end
 
 
-def fit_checks(fit: "Fit | SegmentedFit") -> list[Check]:
+def fit_checks(fit: "Fit | SegmentedFit | CovariateFit") -> list[Check]:
     """The checks of one fit; those of a posterior only where one was sampled.
 
     A maximum that was not reached and chains that disagree fail; what makes an interval less sure is put up
@@ -32,6 +33,10 @@ def fit_checks(fit: "Fit | SegmentedFit") -> list[Check]:
         fit, SegmentedFit
     ):  # its likelihood is an average over segments: what is judged is the sampling
         return [] if fit.draws is None else [_chains(fit), _effective_draws(fit)]
+    if isinstance(fit, CovariateFit):
+        if fit.draws is None:
+            return [_no_posterior(fit)] if "no_posterior" in fit.diagnostics else []
+        return [_importance(fit), _effective_draws(fit)]
     checks = [_converged(fit), _standard_errors(fit)]
     if fit.diagnostics.get("pareto_k") is not None:
         checks.append(_importance(fit))
@@ -155,6 +160,20 @@ def _importance(fit: "Fit") -> Check:
         "Intervals come from the coarser times; compare the estimates of both before relying on them.",
         value=k,
         threshold=most,
+        unit="k",
+    )
+
+
+def _no_posterior(fit: "CovariateFit") -> Check:
+    return _check(
+        fit,
+        "posterior",
+        "a posterior was drawn",
+        "review",
+        f"{fit.label} has an estimate and no intervals: {fit.diagnostics['no_posterior']}.",
+        "Name fewer covariates or fewer levels, or a smaller models.covariates.prior_sd.",
+        value=fit.diagnostics["pareto_k"],
+        threshold=limit(DRAWS),
         unit="k",
     )
 

@@ -175,22 +175,31 @@ def _require_purpose(study: Study, purpose: str) -> None:
 def _scores(run: runs.Run, study: Study, folder: Path) -> tuple[_Tally, "ir.Table"]:
     """The scores of the run's customers from what the store has kept of the run, and the summary they are read from."""
     from clvkit.averaging import marked, segment_means
-    from clvkit.customers import averaged_cells, score_cells
+    from clvkit.customers import averaged_cells, customer_summary, score_cells
     from clvkit.ledger.crosswalk import known_members
     from clvkit.ledger.customers import with_confidence
     from clvkit.ledger.inclusion import InclusionSection, apply
     from clvkit.ledger.writeback import customer_scores
-    from clvkit.opportunities import summary_of
+    from clvkit.opportunities import known_until
+    from clvkit.seen import Seen
 
     ledger: Ledger = _kept(run, folder, "ledger")
     by_segment = study.models.segments == "value"
-    fit = _kept(run, folder, "fit_by_segment" if by_segment else f"fit:{study.models.headline}")
+    refined = (
+        "fit_with_covariates"
+        if study.models.covariates.use == "value"
+        else "fit_by_segment"
+        if by_segment
+        else None
+    )
+    fit = _kept(run, folder, refined or f"fit:{study.models.headline}")
     of_segments = by_segment and "spend_by_segment" in run.manifest["artifacts"]
     spend = _kept(run, folder, "spend_by_segment" if of_segments else "spend")
     money = {"minor_per_unit": 10**ledger.minor_digits, "days_per_year": study.days_per_year}
-    summary, means = summary_of(ledger.purchases, study.as_of, study.models.opportunity), None
+    accounts = known_members(ledger.con, folder / CROSSWALK)
+    bought = Seen(ledger, study, accounts).purchases()
+    summary, means = customer_summary(bought, known_until(study.as_of, study.models.opportunity)), None
     if study.ledger.inclusion != InclusionSection():
-        accounts = known_members(ledger.con, folder / CROSSWALK)
         summary = with_confidence(summary, study.ledger.identity, accounts, study.base)
         summary = apply(summary, study.ledger.inclusion, accounts)
     if study.ledger.inclusion.averages:

@@ -74,6 +74,11 @@ class Fit:
         """The fit as readers know it."""
         return self.model.label
 
+    @property
+    def keyed_by(self) -> tuple[str, ...]:
+        """The columns that say whose parameters a row's are: none."""
+        return ()
+
     def group_of(self, rows: "pd.DataFrame") -> None:
         """None: all customers share one set of parameters (a fit by segment says whose each row's are)."""
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
 
+from clvkit.covariate_section import KNOWN as KNOW_COVARIATES
+from clvkit.covariate_section import CovariatesSection
 from clvkit.errors import FitError, StudyError
 from clvkit.opportunities import DAYS, TOO_FEW, Opportunity
 from clvkit.optimum import best_of, climb
@@ -127,6 +129,10 @@ class ModelsSection(Section):
             "(0.5: rates half as high again, or two thirds, are usual)."
         ),
     )
+    covariates: CovariatesSection = Field(
+        default_factory=CovariatesSection,
+        description="What is known of customers besides their purchases, and may move their purchase rate and dropout.",
+    )
     left_truncation: LeftTruncationSection = Field(
         default_factory=LeftTruncationSection,
         description="What is done where the log begins in the middle of the customers' lives.",
@@ -144,8 +150,35 @@ class ModelsSection(Section):
 
     @property
     def valued_with(self) -> str:
-        """Name of the fit that the value is computed with: a process, or one by segment."""
+        """Name of the fit that the value is computed with: a process, or a refinement of it."""
+        if self.covariates.use == "value":
+            return f"{self.headline}_with_covariates"
         return f"{self.headline}_by_segment" if self.segments == "value" else self.headline
+
+    @field_validator("covariates")
+    @classmethod
+    def _covariates_fit_the_rest(cls, value: CovariatesSection, info: ValidationInfo) -> CovariatesSection:
+        if value.use == "ignore":
+            return value
+        if not value.of:
+            raise RuleBroken(
+                "must name at least one covariate under `of`",
+                "such as {plan: {on: [rate]}}; or set use to ignore",
+            )
+        headline = info.data.get("headline")
+        if headline is not None and headline not in KNOW_COVARIATES:
+            raise RuleBroken(
+                f"are known to {listed(KNOW_COVARIATES)} (models.headline is {headline})",
+                "value with one of those, or set use to ignore",
+                at="use",
+            )
+        if value.use == "value" == info.data.get("segments"):
+            raise RuleBroken(
+                "cannot be value where models.segments is value: one fit makes the value",
+                "set one of them to compare; a segment can be a covariate",
+                at="use",
+            )
+        return value
 
     @field_validator("processes", "sampled")
     @classmethod

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clvkit.accuracy import tenths
+from clvkit.customers import GROUPINGS, keys_of
 from clvkit.estimate import Estimate
 from clvkit.value import BLOCK, Block, Future, Terms, pair
 
@@ -92,9 +93,9 @@ def forecast(
     """
     import pandas as pd
 
-    # rows come by segment too: only a fit by segment needs them apart
-    keys = [*(["segment"] if fit.group_of(rows) is not None or spend.group_of(rows) is not None else []),
-            "frequency", "recency_days", "T_days"]  # fmt: skip
+    # Rows come by segment and pattern of covariates too: only a fit by them needs them apart.
+    needed = {*fit.keyed_by, *spend.keyed_by}
+    keys = [key for key in keys_of(rows) if key not in GROUPINGS or key in needed]
     steps = steps_to(horizon_days)
     spent = rows.assign(spend_minor=rows["n"] * rows["spend_minor"])
     cells = spent.groupby(keys, as_index=False, dropna=False)[["n", "spend_minor"]].sum()

@@ -66,8 +66,7 @@ def by_opportunity(purchases: "ir.Table", opportunity: str | None) -> "ir.Table"
         return purchases
     dated = purchases.mutate(day=_end(purchases.day, opportunity))
     kept = {"amount_minor": dated.amount_minor.sum().cast("int64")}
-    if "segment" in dated.columns:
-        kept["segment"] = dated.segment.min()
+    kept |= {key: dated[key].min() for key in ("segment", "pattern") if key in dated.columns}
     if "lines" in dated.columns:
         kept["lines"] = dated.lines.sum().cast("int64")
     return dated.group_by("customer", "day").agg(**kept)

@@ -25,6 +25,7 @@ KIND_WORDS = {
     "treatments": "the fit and the value under each treatment of the calendar, by quick fits",
     "fit": "a purchase process fitted to the cells",
     "fit_by_segment": "the purchase process of the value fitted by segment",
+    "fit_with_covariates": "the purchase process of the value fitted with covariates",
     "spend_by_segment": "the model of spend fitted by segment",
     "gaps": "gaps between purchases of customers alike, added up",
     "truncation": "whether the log begins in the middle of its customers' lives",

@@ -17,7 +17,8 @@ import pandas as pd
 from clvkit.averaging import totals
 from clvkit.customers import CELL_KEYS, cells, score_cells, spend_cells
 from clvkit.errors import FitError, StudyError
-from clvkit.ledger.section import TABLES, LedgerSection
+from clvkit.ledger.section import LedgerSection
+from clvkit.ledger.side_fields import TABLES
 from clvkit.opportunities import summary_of
 from clvkit.privacy_cost import PrivacyCost, compare_reduced
 from clvkit.value import Future, Terms
@@ -128,8 +129,9 @@ def without_columns(section: LedgerSection, columns: Collection[str]) -> LedgerS
                     fix="take it off the list",
                 )
             roles[role] = None
-        for part in ("keys", "fields", "accounts"):
+        for part in ("keys", "fields", "about", "accounts"):
             one[part] = {key: column for key, column in one[part].items() if column.casefold() not in gone}
+        one["about"] = one["about"] if one["accounts"] else {}
     for name in [name for name, one in said["sources"].items() if not _whole(one)]:
         del sources[name]
     spaces = {*sources, *(space for one in sources.values() for space in one["accounts"])}

@@ -72,6 +72,11 @@ class SegmentedFit:
         return by_segment(self.process)
 
     @property
+    def keyed_by(self) -> tuple[str, ...]:
+        """The columns that say whose parameters a row's are."""
+        return ("segment",)
+
+    @property
     def label(self) -> str:
         """The fit as readers know it."""
         return f"{self.model.label} by segment"

@@ -167,6 +167,11 @@ class SegmentMeans:
         return self.model.label
 
     @property
+    def keyed_by(self) -> tuple[str, ...]:
+        """The columns that say whose mean a row's is."""
+        return ("segment",)
+
+    @property
     def parameters(self) -> tuple[str, ...]:
         """Names of the parameters, in the order of the last axis."""
         return self.model.parameters

@@ -169,6 +169,27 @@ class Study(Section):
             )
         return value
 
+    @field_validator("models")
+    @classmethod
+    def _covariates_are_written_somewhere(cls, value: ModelsSection, info: ValidationInfo) -> ModelsSection:
+        ledger = info.data.get("ledger")
+        if ledger is None or value.covariates.use == "ignore":
+            return value
+        tables = [one for one in ledger.by_name().values() if one.holds == "customers" and one.accounts]
+        known = sorted(
+            {name for one in tables for name in (*one.about, *({"region", "segment"} & set(one.fields)))}
+        )
+        for name in value.covariates.of:
+            if name not in known:
+                raise RuleBroken(
+                    f"names {name!r}, which no customers table has",
+                    did_you_mean(name, known)
+                    or "describe a source that holds customers, with accounts and about: {name: column}"
+                    + (f"; known are {', '.join(known)}" if known else ""),
+                    at=("covariates", "of", name),
+                )
+        return value
+
     @field_validator("backtest")
     @classmethod
     def _origins_leave_room(cls, value: BacktestSection, info: ValidationInfo) -> BacktestSection:

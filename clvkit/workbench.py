@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from clvkit.calendar import Calendar
     from clvkit.checks import Check
     from clvkit.cohorts import CohortTriangles
+    from clvkit.covariates import CovariateFit
     from clvkit.currency_effect import CurrencyEffect
     from clvkit.fit import Fit
     from clvkit.privacy_cost import PrivacyCost
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from clvkit.restatement import Comparison
     from clvkit.retention import Retention
     from clvkit.rhythm import Rhythm
+    from clvkit.seen import Seen
     from clvkit.segments import SegmentedFit
     from clvkit.sensitivity import Sensitivity
     from clvkit.spend_choice import SpendChoice
@@ -96,27 +98,18 @@ class Workbench(Recorder):
     def purchases(self) -> "IbisTable":
         """Purchases as the models see them, one row per customer and day, or per customer and opportunity.
 
-        With ``acquired`` where the study goes by dates of acquisition.
+        With ``acquired`` and ``pattern`` where the study goes by dates of acquisition or has covariates.
         """
-        from clvkit.opportunities import by_opportunity
-        from clvkit.truncation_fit import with_acquired
-
-        bought = by_opportunity(self.ledger().purchases, self.study.models.opportunity)
-        return with_acquired(bought, self.acquired)
+        return self.seen.purchases()
 
     @cached_property
-    def acquired(self) -> "pd.DataFrame | None":
-        """The day of acquisition of each customer, where the study goes by it; None where it does not."""
-        if self.study.models.left_truncation.treatment != "acquired":
-            return None
+    def seen(self) -> "Seen":
+        """The purchases as the models see them, and what is known of customers besides."""
         from clvkit.ledger.crosswalk import known_members
-        from clvkit.truncation_fit import acquisition_dates
+        from clvkit.seen import Seen
 
-        ledger, sources = self.ledger(), self.study.ledger.by_name()
-        people = [table for name, table in ledger.tables.items() if sources[name].holds == "customers"]
-        members = known_members(ledger.con, self.study_folder / CROSSWALK)
-        frames = [table.to_pyarrow().to_pandas() for table in people]
-        return acquisition_dates(frames, None if members is None else members.to_pyarrow().to_pandas())
+        ledger = self.ledger()
+        return Seen(ledger, self.study, known_members(ledger.con, self.study_folder / CROSSWALK))
 
     def everybody(self) -> "IbisTable":
         """One row per customer who bought by the as-of date, with the rule of inclusion that fits and its treatment."""
@@ -215,9 +208,10 @@ class Workbench(Recorder):
         """What dates of acquisition say of the customers; None where the study does not go by them, or has none."""
         from clvkit.truncation_fit import windows
 
-        if self.acquired is None or self.acquired.empty:
+        acquired = self.seen.acquired
+        if acquired is None or acquired.empty:
             return None
-        return windows(self.ledger().purchases, self.acquired, self.study.as_of)[1]
+        return windows(self.ledger().purchases, acquired, self.study.as_of)[1]
 
     def carries_value(self) -> bool:
         """Whether the data suffice; if not, a report says so and gives no value."""
@@ -259,13 +253,19 @@ class Workbench(Recorder):
             return None
         return self.get("spend_by_segment")
 
-    def candidates(self) -> "dict[str, Fit | SegmentedFit]":
-        """Every fit that the value could be computed with, by name: the processes, and the headline's by segment."""
-        refined = self.fit_by_segment()
-        return self.fits() | ({refined.name: refined} if refined is not None else {})
+    def fit_with_covariates(self) -> "CovariateFit | None":
+        """The headline process fitted with covariates; None where the study ignores them."""
+        return self.get("fit_with_covariates") if self.study.models.covariates.use != "ignore" else None
 
-    def valued_with(self) -> "tuple[Fit, Fit] | tuple[SegmentedFit, SegmentedFit]":
+    def candidates(self) -> "dict[str, Fit | SegmentedFit | CovariateFit]":
+        """Every fit that the value could be computed with, by name: the processes, and the headline's refinements."""
+        refined = (self.fit_by_segment(), self.fit_with_covariates())
+        return self.fits() | {one.name: one for one in refined if one is not None}
+
+    def valued_with(self) -> "tuple[Fit | SegmentedFit | CovariateFit, Fit | SegmentedFit]":
         """The fits of purchases and of spend that the value is computed with."""
+        if self.study.models.covariates.use == "value":
+            return self.get("fit_with_covariates"), self.spend()
         if self.study.models.segments == "value":
             return self.get("fit_by_segment"), self.spend_by_segment() or self.spend()
         return self.fit(), self.spend()

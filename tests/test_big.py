@@ -1,15 +1,18 @@
 """A source far larger than the memory it is given becomes a ledger, with the cells that bare SQL finds."""
 
+import gc
 import json
 import os
 import subprocess
 import sys
+import tempfile
 
+import duckdb
 import pytest
 
 from benchmarks import big
 from clvkit.errors import DataError
-from clvkit.ledger.engine import connect
+from clvkit.ledger.engine import LARGE, connect, enough_room
 
 LINES, CUSTOMERS, ENGINE_GB = 400_000, 40_000, 0.2
 
@@ -32,6 +35,28 @@ def test_a_source_larger_than_its_memory(form, tmp_path):
     }
     # Half of it is what is imported. Without a limit the same ledger holds 0.65 to 0.70 GB at once.
     assert found["ledger"]["peak_gb"] < 0.6
+
+
+def test_tables_of_a_large_source_lie_compressed_on_the_disk_until_the_connection_is_gone(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    con = connect(LARGE)
+    con.raw_sql("CREATE TABLE t AS SELECT range AS n, 'the same text' AS text FROM range(1_000_000)")
+    con.raw_sql("CHECKPOINT")
+    (folder,) = tmp_path.glob("clvkit-*")
+    assert folder.stat().st_mode & 0o077 == 0  # nobody else reads them
+    assert sum(one.stat().st_size for one in folder.iterdir()) < 8_000_000
+    del con
+    gc.collect()
+    assert not folder.exists()
+
+
+def test_a_full_disk_is_said_and_other_faults_of_a_disk_are_not_taken_for_one():
+    with pytest.raises(DataError, match="the disk with the temporary folder is full"), enough_room():
+        raise duckdb.IOException('Could not write file "/x/y.tmp": No space left on device')
+    with pytest.raises(duckdb.IOException, match="is locked"), enough_room():
+        raise duckdb.IOException("the file is locked")
 
 
 def test_too_little_room_is_said(tmp_path, monkeypatch):

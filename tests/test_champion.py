@@ -137,4 +137,16 @@ def test_regular_purchases_are_advised_by_their_own_name():
         tried("mbgcnbd", FIRST, 0.01, 1.60),
     ]
     advice = choose(fits, backtests, "paretonbd").check().recommendation
-    assert advice.startswith("Set models.headline to mbgcnbd and models.segments to ignore or compare")
+    assert advice.startswith("Set models.headline to mbgcnbd to value with")
+    refined = FITS | {
+        f"paretonbd{end}": fit(f"paretonbd{end}", 104.0) for end in ("_by_segment", "_with_covariates")
+    }
+    trials = [
+        *(tried(name, FIRST, 0.1, 1.6) for name in FITS),
+        tried("paretonbd_by_segment", FIRST, 0.1, 1.60),
+        tried("paretonbd_with_covariates", FIRST, 0.02, 1.60),
+    ]
+    advice = choose(refined, trials, "paretonbd_by_segment").check().recommendation
+    assert advice.startswith(
+        "Set models.headline to paretonbd and models.segments to compare and models.covariates.use to value to value"
+    )

@@ -7,7 +7,7 @@ import pandas as pd
 from clvkit.chapters.ledger_words import count
 from clvkit.exhibits import Table
 from clvkit.ledger.mapping import BANNED, UNUSED
-from clvkit.ledger.section import TABLES
+from clvkit.ledger.side_fields import TABLES
 
 if TYPE_CHECKING:
     from clvkit.ledger import Ledger, LedgerSection

@@ -23,7 +23,7 @@ from clvkit.ledger.databases import Database, first_line, refusing
 from clvkit.ledger.engine import Scratch, connect, enough_room, first_text, last_text
 from clvkit.ledger.exchange import in_currency
 from clvkit.ledger.facts import Facts
-from clvkit.ledger.files import SourceFile, fingerprint, source_files
+from clvkit.ledger.files import SourceFile, bytes_of_files, fingerprint, source_files
 from clvkit.ledger.history import history_checks, history_frames
 from clvkit.ledger.ledger import Ledger
 from clvkit.ledger.lines import Reading, typed_rows
@@ -76,9 +76,10 @@ def build_ledger(
     """
     digits = minor_digits(currency)
     database = database_of(section, Path(base))
-    con = database.con if database else connect()
+    size = bytes_of_files(section, Path(base))
+    con = database.con if database else connect(size)
     # Files are read in DuckDB, whatever engine the orders are in.
-    local = con if con.name == "duckdb" else connect()
+    local = con if con.name == "duckdb" else connect(size)
     scratch = Scratch(con)
     readings, files, sources = _read(
         local, database, section, Path(base), currency, today or date.today(), banned
@@ -120,14 +121,16 @@ def build_ledger(
     lines = in_currency(lines, rate_table(list(tables.values())), section, currency)
     segmented = any(r.section.columns.segment or r.section.segment for r, _ in orders)
     counts = lines.filter(lines.reason.isnull() & (lines.day <= ibis.date(as_of)) & known(lines, as_of))
-    bought = scratch.table("bought", purchases(counts, segmented))
+    counted = [n for source in sources for n in source.rows_in]
+    bought = scratch.table_by_parts(
+        "bought", counts, "customer", lambda part: purchases(part, segmented), sum(counted)
+    )
     names = scratch.table(
         "names",
         pa.table({"file_no": pa.array(range(len(files)), pa.int64()), "file": [f.name for f in files]}),
     )
     # A table as large as the source is the dearest thing here: this one holds all that is asked of lines from now on.
     stated = with_states(lines, bought, names, as_of)
-    counted = [n for source in sources for n in source.rows_in]
     lines = scratch.table("rows", stated.order_by("ordinal") if sum(counted) <= IN_ORDER else stated)
     scratch.drop("lines", "named", "netted", "who", *(f"{r.name}_typed" for r, _ in orders))
     rows = rows_of(lines)
@@ -250,6 +253,8 @@ def _reading_files(name: str, section: SourceSection, base: Path) -> Iterator[No
     except duckdb.OutOfMemoryException:
         raise
     except duckdb.Error as error:
+        if "No space left" in str(error):
+            raise  # the disk that is spilled to, which is no fault of the file
         said = first_line(error)
         for folder in (base, base.resolve()):  # a message names places as the study does
             said = said.replace(f"{folder}{os.sep}", "")

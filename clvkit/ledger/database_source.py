@@ -15,7 +15,8 @@ from clvkit.ledger.columns import find_columns
 from clvkit.ledger.databases import Database, open_database, refusing
 from clvkit.ledger.engine import row_hash, total
 from clvkit.ledger.relations import open_relation
-from clvkit.ledger.section import TABLES, LedgerSection, SourceSection
+from clvkit.ledger.section import LedgerSection, SourceSection
+from clvkit.ledger.side_fields import TABLES
 from clvkit.ledger.source import Place, Source, typed_texts, uniform
 from clvkit.ledger.typed import day_of, typed_table_rows
 

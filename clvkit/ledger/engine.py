@@ -1,9 +1,11 @@
 """The engine a ledger is computed in: where intermediate tables go, and what Ibis has no one name for."""
 
 import os
+import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -16,18 +18,29 @@ import pyarrow as pa
 from clvkit.errors import DataError
 
 MEMORY = "CLVKIT_MEMORY_GB"
+#: Bytes of sources from which on their tables are kept compressed on the disk. Smaller ones are faster in memory.
+LARGE = 200_000_000
+ROWS_AT_ONCE = 12_000_000  # that are grouped at once: by customer and day, that takes about 2 GB
+HASH_BITS = 0x7FFFFFFF
 
 
-def connect() -> ibis.BaseBackend:
+def connect(source_bytes: int = 0) -> ibis.BaseBackend:
     """A private DuckDB that spills to the system's temporary folder when memory runs short.
 
-    ``CLVKIT_MEMORY_GB`` in the environment limits what it holds at once; by default that is 80 % of the machine's.
+    ``CLVKIT_MEMORY_GB`` in the environment limits what it holds at once; by default that is 80 % of the machine's. Of
+    `LARGE` sources the tables themselves lie in that folder until the connection is gone: DuckDB compresses what it
+    writes to a database and not what it spills, so that they take a fifth of the room.
     """
     # DuckDB makes the folder only when it first spills, and removes it when the connection closes.
     spill = os.path.join(tempfile.gettempdir(), f"clvkit-{uuid.uuid4().hex}")
     # No result depends on the order of rows in a table: without it, DuckDB writes in parallel and holds less.
     settings = {"temp_directory": spill, "preserve_insertion_order": False} | _memory_limit()
-    return ibis.duckdb.connect(":memory:", **settings)
+    if source_bytes < LARGE:
+        return ibis.duckdb.connect(":memory:", **settings)
+    os.mkdir(spill, mode=0o700)
+    con = ibis.duckdb.connect(os.path.join(spill, "ledger.duckdb"), **settings)
+    weakref.finalize(con, shutil.rmtree, spill, ignore_errors=True)
+    return con
 
 
 @contextmanager
@@ -35,9 +48,14 @@ def enough_room() -> Iterator[None]:
     """What DuckDB says when its memory does not suffice, or the disk it spills to, is an error of ours."""
     try:
         yield
-    except duckdb.OutOfMemoryException as error:
+    except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+        said = str(error).splitlines()[0]
+        if isinstance(error, duckdb.IOException):
+            if "No space left" not in said:
+                raise
+            said = "the disk with the temporary folder is full"
         raise DataError(
-            f"there is not enough room to build the ledger: {str(error).splitlines()[0]}",
+            f"there is not enough room to build the ledger: {said}",
             place="the memory, or the temporary folder",
             fix=f"raise {MEMORY} where it is set, close other programs, or name a folder on a larger disk in TMPDIR",
         ) from error
@@ -75,6 +93,7 @@ class Scratch:
     def __init__(self, con: ibis.BaseBackend):
         self.con = con
         self._kept: dict[str, ir.Table] = {}
+        self._views: set[str] = set()
 
     def __getitem__(self, name: str) -> ir.Table:
         """The table or view of that name."""
@@ -84,6 +103,7 @@ class Scratch:
         """``rows`` under a name, so that steps built on them do not repeat the work that made them."""
         if self.con.name == "duckdb":
             rows = self.con.create_view(name, rows)
+            self._views.add(name)
         elif self.con.name == "pyspark":
             rows = self.con.create_view(f"clvkit_{uuid.uuid4().hex}_{name}", rows)
         # PostgreSQL has no temporary view in Ibis, and plans nested selects as one.
@@ -103,6 +123,24 @@ class Scratch:
         self._kept[name] = made
         return made
 
+    def table_by_parts(
+        self, name: str, lines: ir.Table, key: str, make: Callable[[ir.Table], ir.Table], rows: int
+    ) -> ir.Table:
+        """``make(lines)`` as a table, of about ``rows`` lines, made for some values of ``key`` after the others.
+
+        DuckDB holds what a group adds up to in memory, whatever the number of groups; the other engines spill.
+        """
+        parts = 1 + rows // ROWS_AT_ONCE if self.con.name == "duckdb" else 1
+        if parts == 1:
+            return self.table(name, make(lines))
+        # One hash serves all parts of one run; nothing depends on which part a row is in.
+        part = (lines[key].hash() & HASH_BITS) % parts
+        made = self.table(name, make(lines.filter(part == 0)))
+        for number in range(1, parts):
+            more = self.con.compile(make(lines.filter(part == number)))
+            self.con.raw_sql(f'INSERT INTO "{made.op().name}" BY NAME {more}')
+        return made
+
     def _in_spark(self, name: str, rows: ir.Table | pa.Table) -> ir.Table:
         from pyspark.sql import SparkSession
 
@@ -112,8 +150,8 @@ class Scratch:
         else:
             made = self.con.create_view(f"clvkit_{uuid.uuid4().hex}", rows)
             # A checkpoint forgets how it was made: plans stay short, and what was drawn by chance stays drawn.
-            frame = session.table(made.get_name()).localCheckpoint(eager=True)
-            self.con.drop_view(made.get_name())
+            frame = session.table(made.op().name).localCheckpoint(eager=True)
+            self.con.drop_view(made.op().name)
         view = f"clvkit_{uuid.uuid4().hex}_{name}"
         frame.createOrReplaceTempView(view)
         return self.con.table(view)
@@ -124,12 +162,13 @@ class Scratch:
             kept = self._kept.pop(name, None)
             if kept is None:
                 continue
-            if self.con.name == "pyspark":
-                self.con.drop_view(kept.get_name(), force=True)
+            name_there = kept.op().name if hasattr(kept.op(), "name") else ""
+            if self.con.name == "pyspark" or name in self._views:
+                self.con.drop_view(name_there, force=True)
             elif hasattr(kept, "release"):
                 kept.release()
             else:
-                self.con.drop_table(kept.get_name(), force=True)
+                self.con.drop_table(name_there, force=True)
 
 
 @ibis.udf.scalar.builtin

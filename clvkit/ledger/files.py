@@ -77,6 +77,17 @@ def source_files(section: SourceSection, base: Path, name: str | None = None) ->
     return [SourceFile(p, _shown_name(p, written, Path(base)), kind, name or "orders") for p in found]
 
 
+def bytes_of_files(section: LedgerSection, base: Path) -> int:
+    """How large the files of all sources are together."""
+    sections = section.by_name().items()
+    found = [
+        source_files(one, base, name if section.sources else None)
+        for name, one in sections
+        if one.database is None
+    ]
+    return sum(file.path.stat().st_size for files in found for file in files)
+
+
 def inputs(section: LedgerSection, base: Path, banned: Collection[str] = ()) -> list[dict]:
     """Name, sha256 and size of each file of the source, without reading its rows; of tables, a hash made of theirs.
 

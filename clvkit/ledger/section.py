@@ -20,6 +20,7 @@ from clvkit.ledger.policies import (
     RefundsSection,
     SharedAccountsSection,
 )
+from clvkit.ledger.side_fields import TABLES, require_fields
 from clvkit.rules import RuleBroken, did_you_mean
 from clvkit.section import Section
 
@@ -68,38 +69,6 @@ class LedgerColumns(Section):
     )
 
 
-#: The tables beside the orders: their fields, those that must be there first, and what each field is.
-TABLES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
-    "customers": ({}, {"region": "text", "segment": "text", "acquired": "date", "registered": "date"}),
-    "products": ({"product": "text"}, {"category": "text", "unit_cost": "number", "list_price": "number"}),
-    "rates": ({"date": "date", "currency": "text", "rate": "number"}, {}),
-    "contracts": (
-        {"customer": "text", "start": "date"},
-        {"contract": "text", "end": "date", "plan": "text", "fee": "number", "currency": "text"},
-    ),
-    "tickets": (
-        {"customer": "text", "opened": "date"},
-        {"ticket": "text", "closed": "date", "minutes": "number", "topic": "text"},
-    ),
-    "marketing": ({"date": "date", "amount": "number"}, {"channel": "text", "currency": "text"}),
-    "totals": ({"date": "date", "account": "text", "amount": "number"}, {"currency": "text"}),
-}
-
-
-def _require_fields(section: "SourceSection") -> None:
-    needed, others = TABLES[section.holds]
-    known = needed | others
-    if missing := [name for name in needed if name not in section.fields]:
-        raise ValueError(f"{section.holds} need the field {missing[0]!r} under fields")
-    if unknown := [name for name in section.fields if name not in known]:
-        hint = did_you_mean(unknown[0], known) or f"it has {', '.join(known) or 'none'}"
-        raise ValueError(f"{section.holds} have no field {unknown[0]!r}; {hint}")
-    if section.accounts and section.holds != "customers":
-        raise ValueError("accounts belong to a source that holds customers")
-    if section.account_space and "customer" not in section.fields:
-        raise ValueError("account_space belongs to a table with the field customer")
-
-
 class SourceSection(Section):
     """Where the rows of one source are, and how they are read."""
 
@@ -136,6 +105,11 @@ class SourceSection(Section):
         default_factory=dict,
         description="Columns of a table beside the orders, field: column, such as {date: date, currency: code, rate: rate} "
         "of rates.",
+    )
+    about: dict[str, str] = Field(
+        default_factory=dict,
+        description="Of a source that holds customers: what else is written of them, name: column, such as {age: age_band}; "
+        "models.covariates goes by these names.",
     )
     accounts: dict[str, str] = Field(
         default_factory=dict,
@@ -278,10 +252,10 @@ class SourceSection(Section):
         if self.holds == "orders" and self.columns.customer is None:
             raise ValueError("columns.customer must name a column; only refunds can do without")
         if self.holds in TABLES:
-            _require_fields(self)
-        elif self.fields or self.account_space:
+            require_fields(self)
+        elif self.fields or self.account_space or self.about:
             raise ValueError(
-                f"fields and account_space belong to tables beside the orders; columns of {self.holds} go under columns"
+                f"fields, about and account_space belong to tables beside the orders; columns of {self.holds} go under columns"
             )
         return self
 
@@ -294,7 +268,10 @@ class SourceSection(Section):
         """The columns to be read, by role."""
         if not self.is_lines:
             accounts = {f"account_{source}": column for source, column in self.accounts.items()}
-            return self.fields | accounts | {f"key_{kind}": column for kind, column in self.keys.items()}
+            about = {f"about_{name}": column for name, column in self.about.items()}
+            return (
+                self.fields | about | accounts | {f"key_{kind}": column for kind, column in self.keys.items()}
+            )
         wanted = {role: name for role, name in self.columns if name is not None}
         if self.columns.price is not None:  # the amount is price times quantity
             wanted.pop("amount")

@@ -11,7 +11,7 @@ import pandas as pd
 
 from clvkit.checks import Check
 from clvkit.ledger.lines import NO_DAY, Reading
-from clvkit.ledger.section import TABLES
+from clvkit.ledger.side_fields import TABLES
 from clvkit.ledger.source import Source
 from clvkit.ledger.values import day, decimals
 
@@ -23,7 +23,7 @@ REJECT_COLUMNS = ("source", "file_no", "row", "field", "reason", "value")
 class SideTable:
     """A table beside the orders.
 
-    ``rows`` has the fields of its kind, typed, those that the source does not have as nulls; ``account_…`` and
+    ``rows`` has the fields of its kind, typed, those that the source does not have as nulls; ``account_…``, ``about_…`` and
     ``key_…`` columns are texts. ``rows_in`` is what was read (without ``erased``, rows of people who were erased), ``kept`` what is in ``rows``; ``rejects`` shows some of
     the rest, as ``source, file_no, row, field, reason, value``.
     """
@@ -52,7 +52,7 @@ def side_table(con: ibis.BaseBackend, source: Source, reading: Reading, erased: 
             rules.append((text.isnull(), field, "missing", text))
         if kind != "text":
             rules.append((text.notnull() & typed[field].isnull(), field, "unreadable", text))
-    extra = [name for name in section.wanted() if name.startswith(("account_", "key_"))]
+    extra = [name for name in section.wanted() if name.startswith(("account_", "key_", "about_"))]
     judged = con.create_table(
         f"{reading.name}_table",
         texts.select(

@@ -8,6 +8,7 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
+from clvkit.customers import keys_of
 from clvkit.errors import DataError
 from clvkit.ledger.databases import Database
 from clvkit.ledger.engine import bytewise
@@ -34,7 +35,6 @@ SCORES = pa.schema(
         ("run", pa.string()),
     ]
 )
-_WHAT_COUNTS = ("segment", "frequency", "recency_days", "T_days", "spend_minor")
 
 
 def customer_scores(
@@ -71,7 +71,8 @@ def customer_scores(
         summary = summary.filter(summary.treatment != "exclude")
     else:
         summary = summary.mutate(inclusion=ibis.null("string"), treatment=ibis.literal("include"))
-    columns = summary.select("customer", *_WHAT_COUNTS, "inclusion", "treatment")
+    what_counts = [*keys_of(summary), "spend_minor"]
+    columns = summary.select("customer", *what_counts, "inclusion", "treatment")
     columns = columns.order_by(bytewise(columns.customer.cast("string")))
     kinds_of = columns.schema().to_pyarrow()
 
@@ -89,14 +90,14 @@ def customer_scores(
             as_segment = block["treatment"] == "segment_average"
             alone = block[~as_segment]
             # Customers who are alike are valued once.
-            kinds = alone[list(_WHAT_COUNTS)].drop_duplicates(ignore_index=True)
+            kinds = alone[what_counts].drop_duplicates(ignore_index=True)
             parts = []
             if len(kinds):
                 valued = scores(
                     fit, spend, kinds, section, minor_per_unit=minor_per_unit, days_per_year=days_per_year
                 )
                 valued = valued.assign(valued_as=OWN)
-                parts.append(alone.merge(valued, on=list(_WHAT_COUNTS), how="left", validate="many_to_one"))
+                parts.append(alone.merge(valued, on=what_counts, how="left", validate="many_to_one"))
             if as_segment.any():
                 rest = block[as_segment].assign(segment=block["segment"].astype(str))
                 parts.append(rest.merge(means, on="segment", how="left", validate="many_to_one"))

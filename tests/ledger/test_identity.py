@@ -266,6 +266,21 @@ def test_a_bridge_waits_for_a_review():
     )
 
 
+def test_accounts_that_buy_nothing_make_no_group_and_follow_the_customers():
+    """A shop account with a billing account beside it is not a group that a till's card may not be joined to."""
+    lines = (
+        "shop:a email=x@y.z record=1",
+        "billing:b record=1",
+        "till:c email=x@y.z record=2",
+        "legacy:c record=2",
+    )
+    keys = KEYS.model_copy(update={"keys": ("record", "email")})
+    assert groups(run(*lines, section=keys)) == [["a", "b"], ["c", "c"]]
+    accounts, links = frames(lines)
+    found = resolve(accounts, links, keys, as_of=FIRST, followers={"billing"})
+    assert len(set(customers(found).values())) == 1
+
+
 def test_a_bridge_links_where_the_study_says_so_and_is_still_shown():
     found = run(*BRIDGE, section=KEYS.model_copy(update={"bridges": "link"}))
     assert groups(found) == [["1", "2", "3", "4"]]

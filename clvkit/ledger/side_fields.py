@@ -1,0 +1,46 @@
+"""The tables beside the orders: what each kind may hold."""
+
+from typing import TYPE_CHECKING
+
+from clvkit.rules import did_you_mean
+
+if TYPE_CHECKING:
+    from clvkit.ledger.section import SourceSection
+
+#: The tables beside the orders: their fields, those that must be there first, and what each field is.
+TABLES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
+    "customers": ({}, {"region": "text", "segment": "text", "acquired": "date", "registered": "date"}),
+    "products": ({"product": "text"}, {"category": "text", "unit_cost": "number", "list_price": "number"}),
+    "rates": ({"date": "date", "currency": "text", "rate": "number"}, {}),
+    "contracts": (
+        {"customer": "text", "start": "date"},
+        {"contract": "text", "end": "date", "plan": "text", "fee": "number", "currency": "text"},
+    ),
+    "tickets": (
+        {"customer": "text", "opened": "date"},
+        {"ticket": "text", "closed": "date", "minutes": "number", "topic": "text"},
+    ),
+    "marketing": ({"date": "date", "amount": "number"}, {"channel": "text", "currency": "text"}),
+    "totals": ({"date": "date", "account": "text", "amount": "number"}, {"currency": "text"}),
+}
+
+
+def require_fields(section: "SourceSection") -> None:
+    """Refuse a table beside the orders that lacks a field it needs, or names what it cannot have."""
+    needed, others = TABLES[section.holds]
+    known = needed | others
+    if missing := [name for name in needed if name not in section.fields]:
+        raise ValueError(f"{section.holds} need the field {missing[0]!r} under fields")
+    if unknown := [name for name in section.fields if name not in known]:
+        hint = did_you_mean(unknown[0], known) or f"it has {', '.join(known) or 'none'}"
+        raise ValueError(f"{section.holds} have no field {unknown[0]!r}; {hint}")
+    if section.accounts and section.holds != "customers":
+        raise ValueError("accounts belong to a source that holds customers")
+    if section.about and section.holds != "customers":
+        raise ValueError("about belongs to a source that holds customers")
+    if section.about and not section.accounts:
+        raise ValueError(
+            "about needs accounts: which column holds the account of which source, such as {orders: customer_id}"
+        )
+    if section.account_space and "customer" not in section.fields:
+        raise ValueError("account_space belongs to a table with the field customer")
