@@ -26,6 +26,7 @@ from clvkit.rules import RuleBroken, did_you_mean
 from clvkit.section import Section
 from clvkit.sensitivity import SensitivitySection
 from clvkit.study_document import Document, Key, Mark, Problem, nested, relative_paths, shown
+from clvkit.study_layers import not_allowed
 from clvkit.study_messages import InvalidStudy, broken_rule, odd_days
 from clvkit.study_yaml import read_file, read_value
 from clvkit.sufficiency import SufficiencySection
@@ -63,6 +64,13 @@ class Study(Section):
     )
     owner: str | None = Field(None, description="Who answers for the study: a person or a role.")
     preparer: str | None = Field(None, description="Who prepares its reports: a person or a role.")
+    overridable: tuple[str, ...] | None = Field(
+        None,
+        description=(
+            "What studies that extend this one may set, as dotted keys such as ledger or value.margin; null: anything. Their "
+            "name, title and description are their own in any case."
+        ),
+    )
     ledger: LedgerSection = Field(description="Where the purchases lie and how they are read.")
     privacy: PrivacySection = Field(
         default_factory=PrivacySection,
@@ -252,7 +260,8 @@ def load_study(
     Parameters
     ----------
     path : the study's YAML file. Its ``extends`` names another file, relative to it, whose values it
-        inherits: mappings merge key by key, lists and single values replace.
+        inherits: mappings merge key by key, lists and single values replace. Where that file says what is
+        ``overridable``, nothing else may be set.
     overrides : values that replace the file's, by dotted key, written as in YAML:
         ``{"value.margin": "0.4"}``. A path among them is relative to the current folder.
     as_of : the as-of date that replaces the file's.
@@ -342,7 +351,9 @@ def _read_chain(path: Path, base: Path, children: tuple[Path, ...]) -> Document:
             )
         )
     try:
-        return document.over(_read_chain(above, base, chain))
+        below = _read_chain(above, base, chain)
+        document.problems += not_allowed(document, below, shown(above))
+        return document.over(below)
     except StudyError as error:
         if not above.exists():
             raise StudyError(

@@ -29,7 +29,7 @@ CELLS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "averaged": ((*CELL_KEYS, "spend_minor"), ()),
 }
 #: Fitted to the customers: to be fitted again without the person.
-REFIT = ("fit", "spend", "backtests")
+REFIT = ("fit", "fit_by_segment", "fit_with_covariates", "spend", "spend_by_segment", "backtests")
 
 
 class CannotTell(Exception):
