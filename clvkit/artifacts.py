@@ -169,6 +169,7 @@ def _spend_drift(bench: "Workbench") -> Any:
 
 
 def _fit_by_segment(bench: "Workbench") -> Any:
+    from clvkit.processes import REGULAR
     from clvkit.segments import fit_process_by_segment
     from clvkit.truncation_fit import from_birth
 
@@ -178,6 +179,7 @@ def _fit_by_segment(bench: "Workbench") -> Any:
         from_birth(bench.fitted_cells()),
         models,
         days_per_year=bench.study.days_per_year,
+        gaps=bench.gaps() if models.headline == REGULAR else None,
         **bench.calendar().timed,
     )
 

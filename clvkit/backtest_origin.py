@@ -169,8 +169,9 @@ def _candidates(
     if models.by_segment:
         from clvkit.segments import fit_process_by_segment, fit_spend_by_segment
 
+        own = gaps if models.headline == REGULAR else None
         fit = fit_process_by_segment(
-            models.headline, from_birth(cells), models, days_per_year=setting.days_per_year, **timed
+            models.headline, from_birth(cells), models, days_per_year=setting.days_per_year, gaps=own, **timed
         )
         if spend.process != "segment_means":
             spend = fit_spend_by_segment(customers.score_cells(summary), models, money, model=spend.process)

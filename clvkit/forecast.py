@@ -93,13 +93,8 @@ def forecast(
     """
     import pandas as pd
 
-    # Rows come by segment and pattern of covariates too: only a fit by them needs them apart.
-    needed = {*fit.keyed_by, *spend.keyed_by}
-    keys = [key for key in keys_of(rows) if key not in GROUPINGS or key in needed]
     steps = steps_to(horizon_days)
-    spent = rows.assign(spend_minor=rows["n"] * rows["spend_minor"])
-    cells = spent.groupby(keys, as_index=False, dropna=False)[["n", "spend_minor"]].sum()
-    cell = rows.groupby(keys, dropna=False).ngroup().to_numpy()
+    cells, cell = cells_of(rows, fit, spend)
     n, sampled = rows["n"].to_numpy(float), fit.draws is not None
     plug = (fit.mle[None], spend.mle[None])
     at_mle = expect(fit, spend, plug, cells, steps, minor_per_unit)
@@ -150,6 +145,18 @@ def forecast(
         coverage=inside[0],
         coverage_expected=inside[1],
     )
+
+
+def cells_of(rows: "pd.DataFrame", fit: "Fit", spend: "Fit") -> tuple["pd.DataFrame", np.ndarray]:
+    """The cells that two fits tell apart, with ``n`` and ``spend_minor`` of all their customers, and the cell of each row.
+
+    Rows come by segment and pattern of covariates too: only a fit by them needs them apart.
+    """
+    needed = {*fit.keyed_by, *spend.keyed_by}
+    keys = [key for key in keys_of(rows) if key not in GROUPINGS or key in needed]
+    spent = rows.assign(spend_minor=rows["n"] * rows["spend_minor"])
+    cells = spent.groupby(keys, as_index=False, dropna=False)[["n", "spend_minor"]].sum()
+    return cells, rows.groupby(keys, dropna=False).ngroup().to_numpy()
 
 
 def expect(

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from ibis.expr.types import Table as IbisTable
 
-    from clvkit.clock import Clock
     from clvkit.fit import Fit
     from clvkit.study import Study
 
@@ -226,10 +225,10 @@ def _posterior(fit: "Fit", draws: np.ndarray) -> dict[str, np.ndarray]:
     return dict(zip(names, [draws.mean(axis=0), *np.quantile(draws, _tails(), axis=0)], strict=True))
 
 
-def merging_effect(purchases: "IbisTable", study: "Study", clock: "Clock | None" = None) -> "pd.DataFrame":
+def merging_effect(purchases: "IbisTable", study: "Study", fitted: "Fit") -> "pd.DataFrame":
     """The headline process at maximum likelihood, with a customer's orders of one day merged and not.
 
-    ``clock`` is that of purchases, where the study has a calendar that acts.
+    ``fitted`` is that of the study: its process (MBG/CNBD-k keeps its k) and its clock are taken.
 
     Returns
     -------
@@ -250,7 +249,7 @@ def merging_effect(purchases: "IbisTable", study: "Study", clock: "Clock | None"
     for how, counted in (("merged", summary), ("not merged", apart)):
         counts = cells(counted)
         fit = fit_process(
-            study.models.headline, counts, study.models, sample=False, days_per_year=study.days_per_year, clock=clock
+            fitted.process, counts, study.models, sample=False, days_per_year=study.days_per_year, clock=fitted.clock
         )  # fmt: skip
         x, who = counts["frequency"].to_numpy(), Histories.of(fit, counts)
         each = (who.p_alive(fit.mle[None]) * who.expected(fit.mle[None], 365.0))[0]

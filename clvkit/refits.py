@@ -19,7 +19,7 @@ from clvkit.customers import CELL_KEYS, cells, score_cells, spend_cells
 from clvkit.errors import FitError, StudyError
 from clvkit.ledger.section import LedgerSection
 from clvkit.ledger.side_fields import TABLES
-from clvkit.opportunities import summary_of
+from clvkit.opportunities import known_until, summary_of
 from clvkit.privacy_cost import PrivacyCost, compare_reduced
 from clvkit.value import Future, Terms
 
@@ -169,14 +169,20 @@ def _close(ledger: "Ledger") -> None:
 
 
 def _fits(
-    summary: "ir.Table", study: "Study", minor_per_unit: int, model: str | None
+    purchases: "ir.Table", summary: "ir.Table", study: "Study", minor_per_unit: int, model: str | None
 ) -> tuple["Fit", "Fit | SegmentMeans", pd.DataFrame]:
-    """Quick fits; ``model`` of spend is that of the study's own run, so that like is compared with like."""
+    """Quick fits to the summary of purchases; ``model`` of spend is that of the study's own run, so that like is compared with like."""
     from clvkit.fitting import fit_process, fit_spend
+    from clvkit.processes import REGULAR
+    from clvkit.rhythm import gap_statistics
     from clvkit.spend_segments import SegmentMeans
 
     found, models = cells(summary), study.models
-    fit = fit_process(models.headline, found, models, sample=False, days_per_year=study.days_per_year)
+    until = known_until(study.as_of, models.opportunity)
+    gaps = gap_statistics(purchases, until, summary) if models.headline == REGULAR else None
+    fit = fit_process(
+        models.headline, found, models, sample=False, days_per_year=study.days_per_year, gaps=gaps
+    )
     if model == "segment_means":
         return fit, SegmentMeans.of(score_cells(summary), minor_per_unit), found
     name = model or ("gammagamma" if models.spend == "auto" else models.spend)
@@ -188,7 +194,7 @@ def point_value(
 ) -> PointValue:
     """Customers, purchases and customer equity by quick fits to ``purchases``; ``model`` is that of spend."""
     seen = summary_of(purchases, study.as_of, study.models.opportunity)
-    fit, spend, found = _fits(seen, study, minor_per_unit, model)
+    fit, spend, found = _fits(purchases, seen, study, minor_per_unit, model)
     case = [(Terms.of(study.value, study.days_per_year), Future())]
     group = np.zeros(len(found), int)
     (one,) = totals(fit, spend, (fit.mle[None], spend.mle[None]), found, [group], case, minor_per_unit)[0]
@@ -203,7 +209,7 @@ def _point_scores(
     from clvkit.valuation import scores
 
     summary = summary_of(purchases, study.as_of, study.models.opportunity)
-    fit, spend, _ = _fits(summary, study, minor_per_unit, model)
+    fit, spend, _ = _fits(purchases, summary, study, minor_per_unit, model)
     keys = [*CELL_KEYS, "spend_minor"]
     frame = summary.select("customer", *keys).to_pyarrow().to_pandas()
     kinds = frame[keys].drop_duplicates(ignore_index=True)

@@ -236,12 +236,14 @@ def fit_process_by_segment(
     days_per_year: float = 365.25,
     clock: "Clock | None" = None,
     repeats: "pd.DataFrame | None" = None,
+    gaps: "pd.DataFrame | None" = None,
 ) -> SegmentedFit:
     """Fit a purchase process by segment, with partial pooling.
 
     Parameters
     ----------
-    cells, clock, repeats : as `clvkit.fitting.fit_process` takes them, cells with ``segment``.
+    cells, clock, repeats, gaps : as `clvkit.fitting.fit_process` takes them, cells with ``segment``. All segments have
+        the k of MBG/CNBD-k that all customers together have.
     sample : whether to draw a posterior; default: whether ``section.sampled`` names the process.
 
     Raises
@@ -251,7 +253,8 @@ def fit_process_by_segment(
     from clvkit.fitting import fit_process, on_clock
 
     timed = {"days_per_year": days_per_year, "clock": clock, "repeats": repeats}
-    pooled = fit_process(process, cells, section, sample=False, **timed)
+    pooled = fit_process(process, cells, section, sample=False, gaps=gaps, **timed)
+    k = getattr(pooled.model, "k", 1)
     scale, packed = pooled.scale * pooled.unit_days, {}
     model = pooled.model if clock is None else pooled.model.on_clock(*clock.past(scale))
     keys = ["frequency", "recency_days", "T_days"]
@@ -262,13 +265,17 @@ def fit_process_by_segment(
         columns = one["frequency"].to_numpy(np.int64), *(t / scale for t in times), one["n"].to_numpy(float)
         packed[str(name)] = *model.prepare(*columns), int(one["n"].sum())
     gain = 0.0 if clock is None or repeats is None else clock.log_speed(repeats["day"], repeats["repeat"])
+    if k > 1:
+        from clvkit.rhythm_fit import gap_log_density
+
+        gain += np.nan if gaps is None else gap_log_density(gaps, k, pooled.unit_days)
     return _fit_packed(
         pooled,
         packed,
         section,
         model=model,
         gain=gain,
-        densities=0.0 if pooled.model.discrete else float((cells["frequency"] * cells["n"]).sum()),
+        densities=0.0 if pooled.model.discrete else k * float((cells["frequency"] * cells["n"]).sum()),
         sample_it=process in section.sampled if sample is None else sample,
     )
 

@@ -9,6 +9,7 @@ from small_company import ROOT, write_small_study
 import clvkit
 from clvkit.chapters import ledger_merging, privacy_words
 from clvkit.errors import StudyError
+from clvkit.goodness import merging_effect
 from clvkit.ledger.section import LedgerSection
 from clvkit.privacy_cost import PrivacyCost
 from clvkit.refits import MergingEffect, PointValue, without_columns
@@ -70,6 +71,18 @@ def test_joining_is_what_makes_two_halves_one_customer(effect, study):
     assert (table.frame["each"] * table.frame["customers"]).tolist() == pytest.approx(
         [apart.equity, joined.equity]
     )
+
+
+def test_a_process_that_needs_gaps_has_them_in_refits_by_segment_and_unmerged(opened):
+    run = opened(models={"processes": ["mbgnbd", "mbgcnbd"], "headline": "mbgcnbd", "segments": "compare"})
+    effect, fit = run.merging(), run.fit()
+    assert effect.apart.equity > 0 and effect.joined.customers == fit.customers
+    by_segment = run.fit_by_segment()
+    assert by_segment.process == fit.process
+    # The likelihoods are on one scale: apart, each segment describes its customers at least as well.
+    assert fit.log_likelihood <= by_segment.apart + 1e-6
+    table = merging_effect(run.ledger().purchases, run.study, fit)
+    assert list(table["orders_of_a_day"]) == ["merged", "not merged"] and (table["expected"] > 0).all()
 
 
 def test_the_joined_side_is_the_report_s_own_plug_in(effect, opened):

@@ -13,12 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from clvkit import processes
+from clvkit.calendar_section import DAYS_OF_MONTH, MONTHS
 from clvkit.errors import StudyError
 from clvkit.simulate import DEFECTS, write_company
 from clvkit.simulate.__main__ import main
 from clvkit.simulate.company import build
 from clvkit.simulate.people import draw_people
-from clvkit.simulate.plan import BEHAVIOUR, PARAMETERS, PRICE_CHANGE, SPEND, YEAR, Plan, half_up
+from clvkit.simulate.plan import BEHAVIOUR, PARAMETERS, PRICE_CHANGE, SEASON, SPEND, YEAR, Plan, half_up
 from clvkit.simulate.planting import Exports
 from clvkit.simulate.sheet import minor_units
 
@@ -28,8 +29,8 @@ PLANTED = [name for name in DEFECTS if name not in BEHAVIOUR]
 BERLIN = ZoneInfo("Europe/Berlin")
 
 
-def _plan(customers=500, seed=7, end=SHORT, defects=(), currency="EUR") -> Plan:
-    return Plan(customers, seed, START, end, tuple(defects), currency)
+def _plan(customers=500, seed=7, end=SHORT, defects=(), currency="EUR", season=True) -> Plan:
+    return Plan(customers, seed, START, end, tuple(defects), currency, season)
 
 
 def _read(path: Path, encoding="utf-8", delimiter=",") -> list[dict[str, str]]:
@@ -403,8 +404,8 @@ def test_truth_counts_the_purchases_of_the_files(acme, shop, till, legacy, perso
 
 
 def test_histories_follow_the_process():
-    """Mean repeats, zero repeats and their variance, of 6,000 customers, against the process itself."""
-    plan = _plan(6000, end=END)
+    """Mean repeats, zero repeats and their variance, of 6,000 customers without a season, against the process itself."""
+    plan = _plan(6000, end=END, season=False)
     people, who, when = draw_people(plan)
     assert when.min() >= 0 and when.max() <= plan.days
     ages = (plan.days - np.array([p.arrival for p in people])) / YEAR
@@ -419,6 +420,39 @@ def test_histories_follow_the_process():
     spend = np.array([p.mean_spend for p in people])
     mean = SPEND["p"] * SPEND["gamma"] / (SPEND["q"] - 1)
     assert spend.mean() == pytest.approx(mean, abs=5 * spend.std() / len(people) ** 0.5)
+
+
+def test_the_season_is_that_of_the_plan_and_moves_nothing_else():
+    """Repeat purchases by month against those expected on the calendar, of 20,000 customers with and without a season."""
+    season, plain = (draw_people(_plan(20_000, end=END, season=one)) for one in (True, False))
+    assert [(p.arrival, p.rate, p.lifetime) for p in season[0]] == [
+        (p.arrival, p.rate, p.lifetime) for p in plain[0]
+    ]
+    plan = _plan(20_000, end=END)
+    months = np.array([plan.day(k).month for k in range(plan.days)])
+    arrival, rate = (np.array([getattr(p, name) for p in season[0]]) for name in ("arrival", "rate"))
+    end = np.minimum(arrival + np.array([p.lifetime for p in season[0]]) * YEAR, plan.days)
+    for (_, who, when), speed in ((season, SEASON), (plain, dict.fromkeys(MONTHS, 1.0))):
+        repeat, of = when[len(arrival) :], who[len(arrival) :]
+        assert (repeat >= arrival[of]).all() and (repeat <= end[of] + 1e-6).all()
+        bought = np.bincount(np.minimum(repeat.astype(int), plan.days - 1), minlength=plan.days)
+        lived = [
+            rate @ np.clip(np.minimum(end, k + 1) - np.maximum(arrival, k), 0, None) for k in range(plan.days)
+        ]
+        for month in MONTHS:
+            expected = speed[month] * np.array(lived)[months == month].sum() / YEAR
+            assert bought[months == month].sum() == pytest.approx(expected, abs=4 * expected**0.5)
+    days = dict(zip(MONTHS, DAYS_OF_MONTH, strict=True))
+    assert sum(SEASON[m] * days[m] for m in MONTHS) == pytest.approx(YEAR)
+
+
+def test_the_truth_has_the_season(tmp_path, acme):
+    factors = {str(month): round(value, 6) for month, value in SEASON.items()}
+    written = json.loads((acme[0] / "truth" / "truth.json").read_text(encoding="utf-8"))
+    assert written["season"] == {"month_factors": factors}
+    truth = write_company(tmp_path, customers=500, end=SHORT, season=False)
+    assert truth.season is None
+    assert json.loads((tmp_path / "truth" / "truth.json").read_text(encoding="utf-8"))["season"] is None
 
 
 # Defects
@@ -500,9 +534,10 @@ def test_price_change_raises_prices_and_leaves_buying_alone(small):
     ratio = other.lines["unit"] / small.lines["unit"]
     later = small.lines["day"] >= plan.price_day
     assert (ratio[~later] == 1).all()
-    assert ratio[later & (small.lines["unit"] > 1000)].to_numpy() == pytest.approx(
-        1 + PRICE_CHANGE, abs=0.001
-    )
+    # Each of the two prices is rounded to the cent, at the till once before the tax and once after: 2.3 cents of ten euros.
+    raised = ratio[later & (small.lines["unit"] > 1000)].to_numpy()
+    assert raised == pytest.approx(1 + PRICE_CHANGE, abs=0.0023)
+    assert raised.mean() == pytest.approx(1 + PRICE_CHANGE, abs=1e-4)
     prices = other.sheets["erp/price_list.csv"].rows
     assert len(prices) == 2 * len(small.sheets["erp/price_list.csv"].rows)
 
@@ -549,8 +584,18 @@ def test_refused(tmp_path, arguments, words):
 def test_command_line(tmp_path, capsys):
     assert main(["--list-defects"]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(DEFECTS)
-    words = [str(tmp_path / "a"), "--customers", "500", "--end", "2023-12-31", "--defects", "outage"]
+    words = [
+        str(tmp_path / "a"),
+        "--customers",
+        "500",
+        "--end",
+        "2023-12-31",
+        "--defects",
+        "outage",
+        "--no-season",
+    ]
     assert main(words) == 0
+    assert json.loads((tmp_path / "a" / "truth" / "truth.json").read_text())["season"] is None
     assert "outage" in capsys.readouterr().out
     assert (tmp_path / "a" / "shop" / "refunds.csv").exists()
     assert main([str(tmp_path / "b"), "--defects", "outtage"]) == 2

@@ -88,7 +88,7 @@ def one_purchase(run: "Workbench", fit: "Fit") -> Table | Sentence:
     if period is None:
         from clvkit.goodness import merging_effect
 
-        return merging(merging_effect(run.ledger().purchases, run.study, fit.clock), fit)
+        return merging(merging_effect(run.ledger().purchases, run.study, fit), fit)
     days, kept = (
         int(table.filter(table.day <= run.known_until).count().execute())
         for table in (run.ledger().purchases, run.purchases())

@@ -20,6 +20,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--start", type=date.fromisoformat, default=date(2022, 7, 1), help="first of a month")
     parser.add_argument("--end", type=date.fromisoformat, default=date(2024, 12, 31))
     parser.add_argument("--currency", default="EUR")
+    parser.add_argument("--no-season", action="store_true", help="purchases at the same speed all year")
     parser.add_argument("--defects", default="", metavar="A,B", help="names, with commas between; or all")
     parser.add_argument("--list-defects", action="store_true", help="show their names and what they do")
     asked = parser.parse_args(words)
@@ -38,6 +39,7 @@ def main(words: list[str] | None = None) -> int:
             end=asked.end,
             defects=names,
             currency=asked.currency,
+            season=not asked.no_season,
         )
     except ClvError as error:
         print(error, file=sys.stderr)

@@ -22,7 +22,8 @@ from clvkit.simulate.sheet import Sheet
 class Truth:
     """What is true of a company whatever its files say; money in minor units of each currency.
 
-    ``totals``: by source and kind, of the clean files (the overlap of the tills is in both of them);
+    ``season``: the speed of purchases by month, 1 on usual days, or None; ``totals``: by source and kind, of the clean
+    files (the overlap of the tills is in both of them);
     ``outstanding``: net refunds of sales up to the end that arrive after it; ``defects``: what was planted.
     """
 
@@ -32,6 +33,7 @@ class Truth:
     end: str
     currency: str
     process: dict
+    season: dict | None
     spend: dict
     refunds: dict
     persons: int
@@ -51,6 +53,7 @@ def write_company(
     end: date = date(2024, 12, 31),
     defects: Collection[str] = (),
     currency: str = "EUR",
+    season: bool = True,
 ) -> Truth:
     """Write the exports of a company into ``folder``, and its truth into ``folder/truth``; equal arguments, equal bytes.
 
@@ -61,12 +64,13 @@ def write_company(
     start, end : first and last day; the first of a month, and at least 18 months of them.
     defects : names out of ``DEFECTS``.
     currency : of the company and of its customers in Germany and Austria; EUR, USD, CHF or GBP.
+    season : purchases run faster before Christmas and slower in January and summer, for everybody at once.
 
     Raises
     ------
     StudyError : an argument cannot be used, or the company is too small for a defect.
     """
-    asked = plan.Plan(customers, seed, start, end, chosen(defects), currency)
+    asked = plan.Plan(customers, seed, start, end, chosen(defects), currency, season)
     company = build(asked)
     rows = company.rows()
     hits = _behaviour(asked, company.lines) | plant(Exports(asked, company.sheets))
@@ -77,6 +81,9 @@ def write_company(
         end=end.isoformat(),
         currency=currency,
         process={"name": plan.PROCESS, "time_unit": f"year of {plan.YEAR} days", **plan.PARAMETERS},
+        season={"month_factors": {month: round(f, 6) for month, f in plan.SEASON.items()}}
+        if season
+        else None,
         spend={
             "name": "gammagamma",
             "unit": f"net order value, {currency} at the first day's rate",

@@ -58,7 +58,8 @@ def draw_people(plan: Plan) -> tuple[list[Person], np.ndarray, np.ndarray]:
     """All persons, and their purchases: who (index) and when (days since the start), two arrays (purchases,).
 
     Pareto/NBD as `processes` simulates it, on the same draws; rates and lifetimes are kept, as the truth.
-    Everyone arrives within the window, so that no history is cut off at its left.
+    Everyone arrives within the window, so that no history is cut off at its left. With a season purchases run on the
+    plan's clock; arrivals and lifetimes go by the calendar.
     """
     rng, n = plan.random("people"), plan.customers
     arrival = np.sort(rng.random(n)) * plan.days
@@ -66,8 +67,14 @@ def draw_people(plan: Plan) -> tuple[list[Person], np.ndarray, np.ndarray]:
     dropout = np.maximum(rng.gamma(PARAMETERS["s"], 1 / PARAMETERS["beta"], n), 1e-9)
     lifetime = rng.exponential(1.0, n) / dropout
     seen = np.minimum((plan.days - arrival) / YEAR, lifetime)
-    who, years, _ = expand(rng.poisson(rate * seen), seen, rng)
-    when = np.concatenate([arrival, arrival[who] + years * YEAR])
+    if plan.clock is None:
+        who, years, _ = expand(rng.poisson(rate * seen), seen, rng)
+        when = np.concatenate([arrival, arrival[who] + years * YEAR])
+    else:
+        begun = plan.clock.reading(arrival)
+        passed = (plan.clock.reading(np.minimum(arrival + seen * YEAR, plan.days)) - begun) / YEAR
+        who, years, _ = expand(rng.poisson(rate * passed), passed, rng)
+        when = np.concatenate([arrival, plan.clock.moment(begun[who] + years * YEAR)])
     who = np.concatenate([np.arange(n), who])
     mean_spend = SPEND["p"] / rng.gamma(SPEND["q"], 1 / SPEND["gamma"], n)
     region = rng.choice(list(REGIONS), n, p=list(REGIONS.values())).tolist()

@@ -7,6 +7,8 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from clvkit.calendar_section import MONTHS, normalised
+from clvkit.clock import Clock
 from clvkit.errors import StudyError
 from clvkit.rules import did_you_mean, listed
 
@@ -17,6 +19,10 @@ MIN_MONTHS, MIN_CUSTOMERS = 18, 500  # so that every defect has rows, and a mont
 PROCESS = "paretonbd"
 PARAMETERS = {"r": 0.8, "alpha": 0.3, "s": 0.7, "beta": 1.0}  # years
 SPEND = {"p": 5.0, "q": 4.0, "gamma": 30.0}  # net order value, in the home currency at the first day's rate
+#: Purchases of everybody in a month as a multiple of what is usual, January first; a year keeps its length.
+SEASON = normalised(
+    dict(zip(MONTHS, (0.8, 0.85, 0.95, 1.0, 1.0, 0.95, 0.85, 0.85, 0.95, 1.05, 1.35, 1.6), strict=True))
+)
 REFUND_SHARE, REFUND_MEAN_LAG_DAYS = 0.08, 12.0  # of lines; whole days, at least one
 PROMOTION_PULLED, PROMOTION_DISCOUNT, PRICE_CHANGE = 0.3, 0.15, 0.08
 
@@ -56,6 +62,7 @@ class Plan:
     end: date
     defects: tuple[str, ...]
     currency: str
+    season: bool = True
 
     def __post_init__(self):
         if self.currency not in IN_EUR:
@@ -85,6 +92,17 @@ class Plan:
         """First days of all months, in order."""
         count = (self.end.year - self.start.year) * 12 + self.end.month - self.start.month + 1
         return [month_after(self.start, k) for k in range(max(count, 0))]
+
+    @cached_property
+    def clock(self) -> Clock | None:
+        """The clock that purchases run on, in days since the start; None where there is no season.
+
+        Times here begin with the day and a clock's end with it, so that its first piece is the first day.
+        """
+        if not self.season:
+            return None
+        speed = np.array([SEASON[self.day(k).month] for k in range(self.days)])
+        return Clock.of_days(self.start, self.day(1), speed)
 
     @property
     def price_day(self) -> int:

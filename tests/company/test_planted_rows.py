@@ -187,10 +187,24 @@ def test_what_is_found_is_what_was_planted(clean, wrong_rows):
         "ledger.quarantine",
         "ledger.over_refunded",
         "ledger.refunds_unmatched",
+        "ledger.books",
     }
     assert wrong_rows.check("ledger.refunds_unmatched").status == "review"
     # The books have what is in quarantine, and not the orders of test accounts: rows set aside explain each difference.
-    books = wrong_rows.ledger.frames["books"]["status"].value_counts()
-    assert set(books.index) == {"agrees", "explained", "open"} and books["explained"] > 20
+    frame = wrong_rows.ledger.frames["books"]
+    books = frame["status"].value_counts()
+    assert set(books.index) == {"agrees", "explained", "open", "differs"} and books["explained"] > 20
+    # But for one: of two refunds of a month that were raised, one stays below what its order cost and no other rule tells of it.
+    (one,) = frame[frame["status"] == "differs"].itertuples()
+    assert (one.comparison, f"{one.month:%Y-%m}", one.currency) == ("shop refunds", "2023-09", "EUR")
+    mine, theirs = (
+        {row["refund_id"]: Decimal(row["amount"]) for row in each.records("shop/refunds.csv")}
+        for each in (wrong_rows, clean)
+    )
+    raised = [mine[key] - theirs[key] for key in ("RF70124", "RF70127")]
+    assert (
+        one.difference_minor == -100 * sum(raised)
+        and one.high_minor == one.difference_minor + 100 * mine["RF70124"]
+    )
     expected = set(RULES.values()) | {"superseded", COUNTED, "later", "overlap", "returned_in_full"}
     assert set(wrong_rows.reasons()) == expected
