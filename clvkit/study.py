@@ -18,6 +18,7 @@ from clvkit.errors import StudyError
 from clvkit.fitting import ModelsSection
 from clvkit.ledger.section import LedgerSection
 from clvkit.migration import MigrationSection
+from clvkit.opportunities import DAYS
 from clvkit.privacy import PrivacySection
 from clvkit.promotions import PromotionsSection
 from clvkit.publish.section import ReportSection
@@ -196,6 +197,21 @@ class Study(Section):
                     + (f"; known are {', '.join(known)}" if known else ""),
                     at=("covariates", "of", name),
                 )
+        return value
+
+    @field_validator("value")
+    @classmethod
+    def _horizon_holds_an_opportunity(cls, value: ValueSection, info: ValidationInfo) -> ValueSection:
+        models = info.data.get("models")
+        if models is None or models.headline != "bgbb" or not models.opportunity:
+            return value
+        months = 12 * DAYS[models.opportunity] / DAYS["year"]
+        if value.horizon_months < months:
+            raise RuleBroken(
+                f"must hold at least one opportunity, a {models.opportunity} (models.opportunity)",
+                f"give at least {months:.3g}; within less, BG/BB lets nobody buy",
+                at="horizon_months",
+            )
         return value
 
     @field_validator("backtest")

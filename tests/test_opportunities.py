@@ -27,6 +27,7 @@ from clvkit.opportunities import (
     summary_of,
     trial,
 )
+from clvkit.study import load_study
 
 ROOT = Path(__file__).parents[1]
 DONORS = ROOT / "data_samples" / "donors"
@@ -103,6 +104,11 @@ class TestPeriods:
 
 
 class TestStudies:
+    def test_a_horizon_within_one_opportunity_is_refused(self):
+        donors = Path(__file__).parents[1] / "params" / "donors.yml"
+        with pytest.raises(StudyError, match=r"must hold at least one opportunity, a year.*\n?.*give at least 12"):
+            load_study(donors, {"value.horizon_months": "6"})
+
     @GRAINS
     def test_the_unit_is_the_opportunity(self, grain):
         assert unit_days(ModelsSection(opportunity=grain, time_unit="day")) == DAYS[grain]
