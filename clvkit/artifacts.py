@@ -439,7 +439,14 @@ _VALUING = (
     "clvkit.estimate",
     "clvkit.cohorts",
 )
-_SEEING = ("clvkit.customers", "clvkit.opportunities", "clvkit.seen")
+_SEEING = (
+    "clvkit.customers",
+    "clvkit.opportunities",
+    "clvkit.seen",
+    "clvkit.covariate_people",
+    "clvkit.covariate_rules",
+    "clvkit.covariate_levels",
+)
 _TRYING = (*_SEEING, "clvkit.accuracy", "clvkit.backtest", "clvkit.backtest_origin", "clvkit.backtest_results",
            "clvkit.baselines", "clvkit.forecast")  # fmt: skip
 

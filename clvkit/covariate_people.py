@@ -69,7 +69,7 @@ def people(
     everybody = pd.Index(sorted(customers), name="customer")
     values, changed = pd.DataFrame(index=everybody), {}
     for name in of:
-        said = _said(name, tables, members)
+        said = said_of(name, tables, members)
         said = said[said["customer"].isin(everybody)]
         counts = said.groupby(["customer", "value"], as_index=False).size()
         counts = counts.sort_values(["customer", "size", "value"], ascending=[True, False, True])
@@ -83,7 +83,7 @@ def people(
     return People(values, changed, design)
 
 
-def _said(name: str, tables: "list[pd.DataFrame]", members: "pd.DataFrame | None") -> "pd.DataFrame":
+def said_of(name: str, tables: "list[pd.DataFrame]", members: "pd.DataFrame | None") -> "pd.DataFrame":
     """``customer, value`` (text) of every row that says something of a customer."""
     import pandas as pd
 

@@ -197,11 +197,14 @@ def _scores(run: runs.Run, study: Study, folder: Path) -> tuple[_Tally, "ir.Tabl
     spend = _kept(run, folder, "spend_by_segment" if of_segments else "spend")
     money = {"minor_per_unit": 10**ledger.minor_digits, "days_per_year": study.days_per_year}
     accounts = known_members(ledger.con, folder / CROSSWALK)
-    bought = Seen(ledger, study, accounts).purchases()
-    summary, means = customer_summary(bought, known_until(study.as_of, study.models.opportunity)), None
+    seen = Seen(ledger, study, accounts)
+    summary, means = (
+        customer_summary(seen.purchases(), known_until(study.as_of, study.models.opportunity)),
+        None,
+    )
     if study.ledger.inclusion != InclusionSection():
         summary = with_confidence(summary, study.ledger.identity, accounts, study.base)
-        summary = apply(summary, study.ledger.inclusion, accounts)
+        summary = apply(seen.with_survey(summary), study.ledger.inclusion, accounts)
     if study.ledger.inclusion.averages:
         valued = summary.filter(summary.treatment != "exclude")
         kinds = marked(score_cells(valued), averaged_cells(valued))

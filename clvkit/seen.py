@@ -3,6 +3,8 @@
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from clvkit.errors import DataError
+
 if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pandas as pd
@@ -42,6 +44,33 @@ class Seen:
 
         bought = self.ledger.purchases.select("customer").distinct().to_pyarrow()["customer"].to_pylist()
         return people(*self._known, bought, section.of)
+
+    def with_survey(self, summary: "ir.Table") -> "ir.Table":
+        """The customer summary with ``survey_response``, the highest number that is written, where a rule asks for it.
+
+        Raises
+        ------
+        DataError : what is written is no number.
+        """
+        rule = self.study.ledger.inclusion.min_survey_response
+        if rule is None:
+            return summary
+        import ibis
+        import pandas as pd
+
+        from clvkit.covariate_people import said_of
+
+        said = said_of(rule.about, *self._known)
+        numbers = pd.to_numeric(said["value"], errors="coerce")
+        if numbers.isna().any():
+            raise DataError(
+                f"the response to surveys must be a number (got {said.loc[numbers.isna(), 'value'].iloc[0]!r})",
+                place=f"about {rule.about}",
+                fix="correct it in the customers table, or name another column",
+            )
+        best = numbers.groupby(said["customer"]).max().rename("survey_response").reset_index()
+        known = ibis.memtable(best, schema={"customer": "string", "survey_response": "float64"})
+        return summary.left_join(known, "customer").select(*summary.columns, "survey_response")
 
     @property
     def _known(self) -> "tuple[list[pd.DataFrame], pd.DataFrame | None]":

@@ -154,6 +154,19 @@ class Study(Section):
             )
         return value
 
+    @field_validator("ledger")
+    @classmethod
+    def _responses_are_written_somewhere(cls, value: LedgerSection) -> LedgerSection:
+        rule, known = value.inclusion.min_survey_response, _written_of_customers(value)
+        if rule is not None and rule.about not in known:
+            raise RuleBroken(
+                f"names {rule.about!r}, which no customers table has",
+                did_you_mean(rule.about, known)
+                or "describe a source that holds customers, with accounts and about",
+                at=("inclusion", "min_survey_response", "about"),
+            )
+        return value
+
     @field_validator("calendar")
     @classmethod
     def _processes_know_a_clock(cls, value: CalendarSection, info: ValidationInfo) -> CalendarSection:
@@ -184,10 +197,7 @@ class Study(Section):
         ledger = info.data.get("ledger")
         if ledger is None or value.covariates.use == "ignore":
             return value
-        tables = [one for one in ledger.by_name().values() if one.holds == "customers" and one.accounts]
-        known = sorted(
-            {name for one in tables for name in (*one.about, *({"region", "segment"} & set(one.fields)))}
-        )
+        known = _written_of_customers(ledger)
         for name in value.covariates.of:
             if name not in known:
                 raise RuleBroken(
@@ -266,6 +276,14 @@ class Study(Section):
         """SHA-256 of the resolved study as canonical JSON."""
         text = json.dumps(self.resolved(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _written_of_customers(ledger: LedgerSection) -> list[str]:
+    """The names of what customers tables say of customers: `about`, and the fields region and segment."""
+    tables = [one for one in ledger.by_name().values() if one.holds == "customers" and one.accounts]
+    return sorted(
+        {name for one in tables for name in (*one.about, *({"region", "segment"} & set(one.fields)))}
+    )
 
 
 def load_study(

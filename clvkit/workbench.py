@@ -122,7 +122,7 @@ class Workbench(Recorder):
         accounts = known_members(ledger.con, self.study_folder / CROSSWALK)
         summary = customer_summary(self.purchases(), self.known_until)
         summary = with_confidence(summary, section.identity, accounts, self.study.base)
-        return apply(summary, section.inclusion, accounts)
+        return apply(self.seen.with_survey(summary), section.inclusion, accounts)
 
     def restatement(self) -> "Comparison | None":
         """What closed months say differently from the last version of the data; None where there was none."""

@@ -142,6 +142,19 @@ def test_the_value_can_be_computed_with_them_and_every_customer_is_scored(opened
     assert (by_plan[0] / by_plan[1]).dropna().max() < 1
 
 
+def test_customers_who_answered_too_little_are_valued_as_their_segment(opened, folder):
+    rule = "min_survey_response: {about: points, at_least: 3, below: segment_average}"
+    run = opened(("  sources:", f"  inclusion: {{{rule}}}\n  sources:"))
+    everybody = run.everybody().to_pyarrow().to_pandas()
+    labelled = everybody["inclusion"].eq("min_survey_response")
+    points = pd.read_csv(folder / "people.csv")["points"]
+    assert labelled.sum() == (points < 3).sum() and 0 < labelled.sum() < SIZE
+    assert (everybody.loc[labelled, "treatment"] == "segment_average").all()
+    assert (everybody.loc[labelled, "survey_response"] < 3).all()
+    with pytest.raises(StudyError, match="no customers table has"):
+        opened(("  sources:", f"  inclusion: {{{rule.replace('points', 'point')}}}\n  sources:"))
+
+
 def _reference(run):
     return run.seen.people.design.covariates[0].levels[0]
 

@@ -26,6 +26,7 @@ RULES = {
     "min_history_days": "too short a history",
     "min_purchases": "too few purchases",
     "min_identity_confidence": "identity too uncertain",
+    "min_survey_response": "too few answers to surveys",
     "all customers": "All customers",
     "modelled": "Modelled one by one",
 }

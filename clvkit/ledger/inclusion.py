@@ -12,7 +12,7 @@ A count model must see the customers who did not come back: they are what tells 
 that excludes by number of purchases, or by anything else that customers did, is refused.
 """
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Treatment = Literal["include", "segment_average", "exclude"]
-RuleName = Literal["exclude_accounts", "exclude_where", "min_identity_confidence", "min_history_days", "min_purchases"]  # fmt: skip
+RuleName = Literal["exclude_accounts", "exclude_where", "min_identity_confidence", "min_survey_response", "min_history_days",
+                   "min_purchases"]  # fmt: skip
 _OUTCOMES = {"frequency", "recency_days", "spend_minor", "first_minor"}
 
 
@@ -36,6 +37,15 @@ class Least(Section):
     below: Treatment = Field(
         "segment_average",
         description="What becomes of a customer below it: segment_average, exclude, or include (labelled only).",
+    )
+
+
+class LeastResponse(Least):
+    """A least response to surveys, as a customers table has it."""
+
+    about: str = Field(
+        description="Name of the number in `about` of a customers table, such as surveys answered or a share of them; who has "
+        "none counts with 0."
     )
 
 
@@ -53,6 +63,11 @@ class InclusionSection(Section):
         description="Least confidence in who the customer is, as the outside crosswalk of ledger.identity says it; who "
         "rests on exact keys alone has 1. Unit: probability.",
     )
+    min_survey_response: LeastResponse | None = Field(
+        None,
+        description="Least response to surveys, where what customers said decides how far they can be known: {about: answered, "
+        "at_least: 1}. Unit: as the table has it.",
+    )
     exclude_accounts: dict[str, tuple[str, ...]] = Field(
         {}, description="Accounts that are no customers, by reason: {staff: [a17, a18], test: [t1]}."
     )
@@ -62,21 +77,28 @@ class InclusionSection(Section):
         "{staff: {segment: [internal]}}; with several columns all must fit, null fits a missing value.",
     )
     order: tuple[RuleName, ...] = Field(
-        ("exclude_accounts", "exclude_where", "min_identity_confidence", "min_history_days", "min_purchases"),
+        get_args(RuleName),
         description="Order of the rules: the first that fits a customer counts; rules that only label come last.",
     )
 
     @property
     def averages(self) -> bool:
         """Whether a rule has customers valued as their segment."""
-        least = (self.min_history_days, self.min_purchases, self.min_identity_confidence)
+        least = (
+            self.min_history_days,
+            self.min_purchases,
+            self.min_identity_confidence,
+            self.min_survey_response,
+        )
         return any(one is not None and one.below == "segment_average" for one in least)
 
     @field_validator("order")
     @classmethod
     def _each_once(cls, value):
-        if len(set(value)) < len(value) or len(value) < 5:
-            raise RuleBroken("must name each of the five rules once")
+        if len(set(value)) < len(value) or len(value) < len(get_args(RuleName)):
+            raise RuleBroken(
+                f"must name each of the {len(get_args(RuleName))} rules once", ", ".join(get_args(RuleName))
+            )
         return value
 
     @field_validator("min_purchases")
@@ -135,6 +157,8 @@ def _rules(summary: "ir.Table", section: InclusionSection, accounts: "ir.Table |
         elif (rule := getattr(section, name)) is not None:
             if name == "min_identity_confidence":
                 value = _column(summary, "identity_confidence", f"inclusion.{name}").fill_null(0.0)
+            elif name == "min_survey_response":
+                value = _column(summary, "survey_response", f"inclusion.{name}").fill_null(0.0)
             else:
                 value = summary.T_days if name == "min_history_days" else summary.frequency + 1
             found.append((name, rule.below, value < rule.at_least))
@@ -163,7 +187,7 @@ def apply(summary: "ir.Table", section: InclusionSection, accounts: "ir.Table | 
     Parameters
     ----------
     summary : as :func:`clvkit.customers.customer_summary` makes it; ``identity_confidence`` (0 to 1) if a rule asks,
-        as :func:`clvkit.ledger.customers.with_confidence` adds it.
+        as :func:`clvkit.ledger.customers.with_confidence` adds it, and ``survey_response``, as `clvkit.seen.Seen` does.
     accounts : ``account, customer``, if customers go by other names than the accounts that the study lists.
 
     Raises

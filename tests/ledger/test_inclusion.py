@@ -69,7 +69,7 @@ def test_the_order_can_be_declared():
     steps = list(funnel(apply(summary(), section), section)["step"])
     assert steps == ["all customers", "min_history_days", "test", "fraud", "staff", "min_identity_confidence",
                      "min_purchases", "modelled"]  # fmt: skip
-    with pytest.raises(ValidationError, match="each of the five rules once"):
+    with pytest.raises(ValidationError, match="each of the 6 rules once"):
         InclusionSection(order=("min_purchases",))
 
 
