@@ -106,7 +106,9 @@ class TestPeriods:
 class TestStudies:
     def test_a_horizon_within_one_opportunity_is_refused(self):
         donors = Path(__file__).parents[1] / "params" / "donors.yml"
-        with pytest.raises(StudyError, match=r"must hold at least one opportunity, a year.*\n?.*give at least 12"):
+        with pytest.raises(
+            StudyError, match=r"must hold at least one opportunity, a year.*\n?.*give at least 12"
+        ):
             load_study(donors, {"value.horizon_months": "6"})
 
     @GRAINS
