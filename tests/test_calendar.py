@@ -9,8 +9,9 @@ from pydantic import ValidationError
 from study_files import PARAMS
 from test_clock import AS_OF, DAYS, world
 
-from clvkit.calendar import Calendar, known_at, make_calendar
+from clvkit.calendar import MONTH_NAMES, Calendar, Factor, known_at, make_calendar
 from clvkit.calendar_section import KNOW_A_CLOCK, CalendarSection, Window, normalised, with_windows
+from clvkit.chapters.calendar import season, with_and_without
 from clvkit.clock import Clock
 from clvkit.errors import FitError, StudyError
 from clvkit.fitting import ModelsSection, fit_process
@@ -201,3 +202,30 @@ def test_a_planted_speed_of_a_window_is_found_again():
 def test_unknown_fields_are_refused():
     with pytest.raises(ValidationError):
         CalendarSection(holidays=())
+
+
+class TestWords:
+    def frame(self, why=""):
+        rows = [("nothing acted on", False, 110.0, ""), ("as the study says", True, 100.0, why)]
+        return pd.DataFrame(
+            {"how": how, "used": used, "rate": 0.1, "alpha": 2.0, "equity": equity, "log_likelihood": -9.0, "why": said}
+            for how, used, equity, said in rows
+        )  # fmt: skip
+
+    def months(self, ends):
+        return tuple(Factor(name, SEASON[m], "estimated" if ends else "given", 9,
+                            *((SEASON[m] - 0.1, SEASON[m] + 0.1) if ends else (None, None)))
+                     for m, name in enumerate(MONTH_NAMES, 1))  # fmt: skip
+
+    def test_a_season_is_said_with_its_ranges_where_it_was_estimated(self):
+        estimated, given = (season(Calendar(AS_OF, months=self.months(one))) for one in (True, False))
+        assert estimated.title.startswith(
+            "In December customers buy 1.60 (1.50 to 1.70) times as much as usual"
+        )
+        assert "(" not in given.title and "customers buy 1.60 times as much" in given.title
+
+    def test_remarks_are_shown_where_there_are_any(self):
+        study = load_study(PARAMS / "cdnow.yml")
+        assert "why" not in with_and_without(self.frame(), study).frame
+        table = with_and_without(self.frame("too short"), study)
+        assert table.frame["why"].tolist() == ["", "too short"] and "9.1 % less than without" in table.title

@@ -76,7 +76,8 @@ def season(found: "Calendar") -> Figure:
     top, least = frame.loc[frame["factor"].idxmax()], frame.loc[frame["factor"].idxmin()]
     with style.canvas(height=2.6) as (drawing, axes):
         places = np.arange(len(frame))
-        axes.bar(places, frame["factor"], 0.62, **style.HISTORY_BAR)
+        bar = style.PREVIOUS_BAR if estimated else style.HISTORY_BAR  # light, so that all of a range is seen
+        axes.bar(places, frame["factor"], 0.62, **bar)
         if estimated:
             ends = np.array([frame["factor"] - frame["low"], frame["high"] - frame["factor"]], float)
             axes.errorbar(
@@ -89,8 +90,7 @@ def season(found: "Calendar") -> Figure:
     return Figure(
         "calendar_season",
         drawing,
-        f"In {top['month']} customers buy {numbers.number(top['factor'], 2)} times as much as usual, in {least['month']} "
-        f"{numbers.number(least['factor'], 2)} times",
+        f"In {top['month']} customers buy {_times(top)} times as much as usual, in {least['month']} {_times(least)} times",
         f"Purchases of one and the same customer in each month, as a multiple of the mean of the year: {how}. Forecasts carry "
         "the season on.",
         alt=f"Bar chart of twelve factors; the highest is {top['month']} with {numbers.number(top['factor'], 2)}, the lowest "
@@ -100,6 +100,14 @@ def season(found: "Calendar") -> Figure:
         if estimated
         else "The factors are given, and nothing here says that the data agree; the table of treatments does.",
     )
+
+
+def _times(month: pd.Series) -> str:
+    """A factor in words, with its range where it was estimated."""
+    if pd.isna(month["low"]):
+        return numbers.number(month["factor"], 2)
+    ends = f"{numbers.number(month['low'], 2)} to {numbers.number(month['high'], 2)}"
+    return f"{numbers.number(month['factor'], 2)} ({ends})"
 
 
 def with_and_without(found: pd.DataFrame, study: "Study") -> Table:
@@ -112,15 +120,17 @@ def with_and_without(found: pd.DataFrame, study: "Study") -> Table:
         how=np.where(found["used"], found["how"] + ", used", found["how"]), apart=found["equity"] / used - 1
     ).drop(columns="used")
     more = "more" if moved > 0 else "less"
+    shown = ["how", "rate", "alpha", "equity", "apart", "log_likelihood"]
+    shown += ["why"] if frame["why"].astype(bool).any() else []
     return Table(
         "calendar_treatments",
-        frame[["how", "rate", "alpha", "equity", "apart", "log_likelihood", "why"]],
+        frame[shown],
         f"With its calendar the study values the customers {numbers.percent(abs(moved))} {more} than without",
         f"The headline process at maximum likelihood: purchases a {unit} of a mean customer on usual days (r/alpha), alpha, "
         f"customer equity within the horizon ({currency}), and the log-likelihood, under each treatment.",
         formats={"rate": "number:4", "alpha": "number:3", "equity": "money:0", "apart": "percent:1", "log_likelihood": "number:1"},
         labels={"how": "Treatment", "rate": f"Purchases a {unit}", "alpha": "alpha", "equity": f"Customer equity, {currency}",
-                "apart": "Beside the one used", "log_likelihood": "Log-likelihood", "why": "Remark"},
+                "apart": "Beside the one used", "log_likelihood": "Log-likelihood"} | ({"why": "Remark"} if "why" in shown else {}),
         note="All log-likelihoods are of purchases in calendar time (with the sum of log speeds at the repeat purchases), so "
         "that they compare: the higher one describes the history better. Estimated speeds have that advantage by nature.",
     )  # fmt: skip

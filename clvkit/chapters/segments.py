@@ -81,5 +81,5 @@ def _table(fit: "SegmentedFit", found: "pd.DataFrame", name: str, currency: str 
             "shrunk": "Drawn in",
         },
         note="Drawn in: the share of the way from the segment's own estimate to that of all; few customers of its own draw a "
-        "segment far in. Where the estimate of a segment alone runs away, none is shown.",
+        "segment far in; at 0 % it is not drawn at all. Where the estimate of a segment alone runs away, none is shown.",
     )
