@@ -14,6 +14,7 @@ from clvkit import customers
 from clvkit.cohorts import CohortsSection, cohort_triangles
 from clvkit.errors import DataError, StudyError
 from clvkit.ledger import Ledger, LedgerSection, build_ledger, inputs
+from clvkit.ledger.crosswalk import Crosswalk
 from clvkit.ledger.databases import open_database
 from clvkit.ledger.kept import forget_kept
 from clvkit.ledger.scores import write_scores
@@ -242,6 +243,40 @@ def test_pseudonyms_stay_on_a_server(built, folder):
         crosswalk=folder / "crosswalk-postgres",
     )  # fmt: skip
     assert again.purchases.select("customer").distinct().order_by("customer").to_pyarrow().equals(first)
+
+
+def _joined(engine, folder):
+    """The ledger with accounts joined by an address of four of them, and who is together by its crosswalk."""
+    section = _section(TEXT[engine], identity={"keys": ["email"]})
+    shop = section.sources["shop"].model_copy(
+        update={
+            "relation": None,
+            "query": "SELECT o.*, substr(email, 4) AS mail FROM shop_orders o",
+            "keys": {"email": "mail"},
+        }
+    )
+    ledger = build_ledger(
+        section.model_copy(update={"sources": section.sources | {"shop": shop}}), as_of=AS_OF, currency="EUR", base=folder,
+        today=TODAY, crosswalk=folder / f"people-{engine}",
+    )  # fmt: skip
+    together: dict = {}
+    for one in Crosswalk.load(folder / f"people-{engine}").members.to_pylist():
+        together.setdefault(one["customer"], set()).add(one["account"])
+    return ledger, {frozenset(accounts) for accounts in together.values()}
+
+
+@pytest.mark.parametrize("engine", ["postgres", "spark"])
+def test_accounts_that_share_a_key_are_one_customer_on_every_engine(built, folder, engine):
+    both = []
+    for name in ("duckdb", engine):
+        built(name)  # the tables are there
+        both.append(_joined(name, folder))
+    (here, people), (there, same_people) = both
+    assert people == same_people and max(map(len, people)) > 1
+    frames = [_seen(ledger) for ledger in (here, there)]
+    for name in ("cells", "score_cells"):
+        assert as_bytes(frames[0][name]) == as_bytes(frames[1][name]), name
+    assert here.totals["customers"] == there.totals["customers"]
 
 
 def test_a_banned_column_is_not_read_and_not_asked_for(built, folder):
