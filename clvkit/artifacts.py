@@ -417,9 +417,10 @@ _FITTING = (
     "clvkit.laplace",
 )
 _SPENDING = (*_FITTING, "clvkit.spend", "clvkit.spend_choice", "clvkit.spend_segments")
-_SEGMENTS = (*_FITTING, "clvkit.segments", "clvkit.hierarchy")
+_SEGMENTS = (*_FITTING, "clvkit.grouped", "clvkit.segments", "clvkit.hierarchy")
 _COVARIATES = (
     *_FITTING,
+    "clvkit.grouped",
     "clvkit.covariates",
     "clvkit.covariate_target",
     "clvkit.covariate_levels",

@@ -25,8 +25,8 @@ from clvkit.covariate_section import KNOWN
 from clvkit.covariate_target import CovariateTarget, moved_by, sampled, spread
 from clvkit.errors import FitError
 from clvkit.fit import Fit
+from clvkit.grouped import GroupedFit, every, histories_by
 from clvkit.optimum import climb
-from clvkit.processes.base import Model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class CovariateFit:
+class CovariateFit(GroupedFit):
     """A process whose purchase rate and dropout depend on covariates.
 
     Attributes
@@ -64,11 +64,6 @@ class CovariateFit:
     diagnostics: dict = field(default_factory=dict)
 
     @property
-    def process(self) -> str:
-        """Name of the process."""
-        return self.pooled.process
-
-    @property
     def name(self) -> str:
         """What tells this fit from the others of a study."""
         return with_covariates(self.process)
@@ -82,31 +77,6 @@ class CovariateFit:
     def label(self) -> str:
         """The fit as readers know it."""
         return f"{self.model.label} with covariates"
-
-    @property
-    def model(self) -> Model:
-        """The model that was fitted."""
-        return self.pooled.model
-
-    @property
-    def unit_days(self) -> float:
-        """Days in the unit of time that parameters are stated in."""
-        return self.pooled.unit_days
-
-    @property
-    def clock(self) -> "Clock | None":
-        """The clock of purchases, as in `Fit`."""
-        return self.pooled.clock
-
-    @property
-    def parameters(self) -> tuple[str, ...]:
-        """Names of the parameters, in the order of the last axis of every array."""
-        return self.model.parameters
-
-    @property
-    def customers(self) -> int:
-        """Customers of all patterns."""
-        return int(self.customers_of.sum())
 
     @property
     def method(self) -> str:
@@ -144,14 +114,14 @@ class CovariateFit:
 
     def posterior(self, count: int) -> np.ndarray:
         """At most ``count`` draws, evenly spaced: (count, G, k)."""
-        return self._parameters(self._flat[_every(len(self._flat), count)])
+        return self._parameters(self._flat[every(len(self._flat), count)])
 
     def wider_prior_weights(self, count: int) -> np.ndarray:
         """Weights of the draws of `posterior` under priors twice as wide, of parameters and of coefficients."""
         if self.drawn is None:
             return np.ones(1)
         mean, sd = _priors(self.pooled, self.prior_sd, len(self.design.effects))
-        score = (self._flat[_every(len(self._flat), count)] - mean) / sd
+        score = (self._flat[every(len(self._flat), count)] - mean) / sd
         logs = 0.375 * np.sum(score**2, axis=1)
         return np.exp(logs - logs.max())
 
@@ -257,10 +227,6 @@ def with_covariates(process: str) -> str:
     return f"{process}_with_covariates"
 
 
-def _every(total: int, count: int) -> np.ndarray:
-    return np.linspace(0, total - 1, min(count, total)).round().astype(int)
-
-
 def _priors(pooled: Fit, prior_sd: float, coefficients: int) -> tuple[np.ndarray, np.ndarray]:
     """Means and standard deviations of the priors of coordinates and coefficients, two arrays."""
     mean, sd = (np.array([getattr(p, name) for p in pooled.priors.values()]) for name in ("mean", "sd"))
@@ -293,7 +259,7 @@ def fit_process_with_covariates(
     ------
     FitError : another process, nobody to compare with, too many patterns, or nothing to learn from.
     """
-    from clvkit.fitting import fit_process, on_clock
+    from clvkit.fitting import fit_process
 
     _require_comparable(process, cells, design)
     began = time.perf_counter()
@@ -301,15 +267,11 @@ def fit_process_with_covariates(
     pooled = fit_process(process, cells, section, sample=False, **timed)
     scale = pooled.scale * pooled.unit_days
     model = pooled.model if clock is None else pooled.model.on_clock(*clock.past(scale))
-    keys, targets, patterns, customers = ["frequency", "recency_days", "T_days"], [], [], []
-    for name, part in cells.groupby(cells[PATTERN].astype(str)):
-        one = part.groupby(keys, as_index=False)["n"].sum().sort_values(keys)
-        times = [one[key].to_numpy(float) for key in keys[1:]]
-        times = times if clock is None else on_clock(model, clock, *times)
-        columns = one["frequency"].to_numpy(np.int64), *(t / scale for t in times), one["n"].to_numpy(float)
+    targets, patterns, customers = [], [], []
+    for name, columns, count in histories_by(cells, cells[PATTERN].astype(str), pooled, clock):
         targets.append(model.target(*model.prepare(*columns), None))
-        patterns.append(str(name))
-        customers.append(round(one["n"].sum()))
+        patterns.append(name)
+        customers.append(count)
     steps, moved = design.matrix(patterns), moved_by(design, model)
     mean, sd = _priors(pooled, prior_sd, len(moved))
     k = len(mean) - len(moved)

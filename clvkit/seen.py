@@ -72,6 +72,12 @@ class Seen:
         known = ibis.memtable(best, schema={"customer": "string", "survey_response": "float64"})
         return summary.left_join(known, "customer").select(*summary.columns, "survey_response")
 
+    def channel(self, by: str) -> "tuple[pd.Series, float]":
+        """The channel that won each customer, by the customers tables; see `clvkit.acquisition.channel_of`."""
+        from clvkit.acquisition import channel_of
+
+        return channel_of(*self._known, by)
+
     @property
     def _known(self) -> "tuple[list[pd.DataFrame], pd.DataFrame | None]":
         """The rows of customers tables, and whose the accounts are."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from clvkit.errors import FitError
 from clvkit.fit import Fit
+from clvkit.grouped import GroupedFit, every, histories_by
 from clvkit.hierarchy import Hyper, Pooled, estimate, sample
 from clvkit.optimum import climb
 from clvkit.processes.base import Model
@@ -30,7 +31,7 @@ MOST_SWEEPS = 800  # per chain: for all but the spreads a sweep is nearly an ind
 
 
 @dataclass(frozen=True)
-class SegmentedFit:
+class SegmentedFit(GroupedFit):
     """One model fitted by segment, with the parameters of each drawn towards those of all.
 
     Attributes
@@ -62,14 +63,9 @@ class SegmentedFit:
     diagnostics: dict = field(default_factory=dict)
 
     @property
-    def process(self) -> str:
-        """Name of the process, or of the model of spend."""
-        return self.pooled.process
-
-    @property
     def name(self) -> str:
         """What tells this fit from the others of a study."""
-        return by_segment(self.process)
+        return by_segment(self.pooled.name)
 
     @property
     def keyed_by(self) -> tuple[str, ...]:
@@ -80,36 +76,6 @@ class SegmentedFit:
     def label(self) -> str:
         """The fit as readers know it."""
         return f"{self.model.label} by segment"
-
-    @property
-    def model(self) -> Model:
-        """The model that was fitted."""
-        return self.pooled.model
-
-    @property
-    def unit_days(self) -> float:
-        """Days in the unit of time that parameters are stated in."""
-        return self.pooled.unit_days
-
-    @property
-    def clock(self) -> "Clock | None":
-        """The clock of purchases, as in `Fit`."""
-        return self.pooled.clock
-
-    @property
-    def observed(self) -> dict[str, float]:
-        """What was observed of spend, over all segments; see `Fit`."""
-        return self.pooled.observed
-
-    @property
-    def parameters(self) -> tuple[str, ...]:
-        """Names of the parameters, in the order of the last axis of every array."""
-        return self.model.parameters
-
-    @property
-    def customers(self) -> int:
-        """Customers of all segments."""
-        return int(self.customers_of.sum())
 
     @property
     def method(self) -> str:
@@ -128,15 +94,15 @@ class SegmentedFit:
 
     def posterior(self, count: int) -> np.ndarray:
         """At most ``count`` draws, evenly spaced over chains and time: (count, G, k)."""
-        return self.flat[_every(len(self.flat), count)]
+        return self.flat[every(len(self.flat), count)]
 
     def wider_prior_weights(self, count: int) -> np.ndarray:
         """Weights of the draws of `posterior` under priors twice as wide, of the centre and of the spread."""
         if self.draws is None:
             return np.ones(1)
-        every = _every(len(self.flat), count)
-        centre = self.centre_draws.reshape(-1, len(self.centre))[every]
-        spread = self.spread_draws.reshape(-1, len(self.centre))[every]
+        taken = every(len(self.flat), count)
+        centre = self.centre_draws.reshape(-1, len(self.centre))[taken]
+        spread = self.spread_draws.reshape(-1, len(self.centre))[taken]
         mean, sd = (
             np.array([getattr(p, name) for p in self.pooled.priors.values()]) for name in ("mean", "sd")
         )
@@ -223,10 +189,6 @@ def segment_names(rows: "pd.DataFrame") -> "pd.Series":
     return rows["segment"].fillna(NOT_NAMED).astype(str)
 
 
-def _every(total: int, count: int) -> np.ndarray:
-    return np.linspace(0, total - 1, min(count, total)).round().astype(int)
-
-
 def fit_process_by_segment(
     process: str,
     cells: "pd.DataFrame",
@@ -250,20 +212,17 @@ def fit_process_by_segment(
     ------
     FitError : fewer than two segments, or nothing to learn from.
     """
-    from clvkit.fitting import fit_process, on_clock
+    from clvkit.fitting import fit_process
 
     timed = {"days_per_year": days_per_year, "clock": clock, "repeats": repeats}
     pooled = fit_process(process, cells, section, sample=False, gaps=gaps, **timed)
     k = getattr(pooled.model, "k", 1)
-    scale, packed = pooled.scale * pooled.unit_days, {}
+    scale = pooled.scale * pooled.unit_days
     model = pooled.model if clock is None else pooled.model.on_clock(*clock.past(scale))
-    keys = ["frequency", "recency_days", "T_days"]
-    for name, part in cells.groupby(segment_names(cells)):
-        one = part.groupby(keys, as_index=False)["n"].sum().sort_values(keys)
-        times = [one[key].to_numpy(float) for key in keys[1:]]
-        times = times if clock is None else on_clock(model, clock, *times)
-        columns = one["frequency"].to_numpy(np.int64), *(t / scale for t in times), one["n"].to_numpy(float)
-        packed[str(name)] = *model.prepare(*columns), int(one["n"].sum())
+    packed = {
+        name: (*model.prepare(*columns), customers)
+        for name, columns, customers in histories_by(cells, segment_names(cells), pooled, clock)
+    }
     gain = 0.0 if clock is None or repeats is None else clock.log_speed(repeats["day"], repeats["repeat"])
     if k > 1:
         from clvkit.rhythm_fit import gap_log_density

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, field_validator
 
+from clvkit.acquisition_section import AcquisitionSection, require_written
 from clvkit.backtest import BacktestSection
 from clvkit.calendar_section import KNOW_A_CLOCK, CalendarSection
 from clvkit.cohorts import CohortsSection
@@ -107,6 +108,10 @@ class Study(Section):
     backtest: BacktestSection = Field(
         default_factory=BacktestSection, description=("The earlier dates that the models are tried from.")
     )
+    acquisition: AcquisitionSection = Field(
+        default_factory=AcquisitionSection,
+        description="Which channels won the customers, and where the spend on them stands.",
+    )
     sensitivity: SensitivitySection = Field(
         default_factory=SensitivitySection, description=("How far each driver is moved.")
     )
@@ -165,6 +170,15 @@ class Study(Section):
                 or "describe a source that holds customers, with accounts and about",
                 at=("inclusion", "min_survey_response", "about"),
             )
+        return value
+
+    @field_validator("acquisition")
+    @classmethod
+    def _channels_are_written_somewhere(
+        cls, value: AcquisitionSection, info: ValidationInfo
+    ) -> AcquisitionSection:
+        if ledger := info.data.get("ledger"):
+            require_written(value, ledger, _written_of_customers(ledger))
         return value
 
     @field_validator("calendar")
