@@ -229,6 +229,28 @@ def export(
     typer.echo(export_scores(find_run(name, _absolute(out)), to, purpose, study_file=study).text())
 
 
+@app.command()
+def rank(
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN...", help="Run folders, run ids or STUDY@latest, one of each study."),
+    ],
+    to: Annotated[
+        str, typer.Option("--to", metavar="FILE", help="A .csv or .parquet file; replaced in one step.")
+    ],
+    purpose: Annotated[str, typer.Option("--purpose", metavar="NAME", help="What the scores are used for.")],
+    out: Reports = None,
+) -> None:
+    """Put the scores of several studies, such as regions, on one scale: percentiles within each and across all.
+
+    Says what the studies have to show and what they say differently. Logged in each study as an export is.
+    """
+    from clvkit.runs import find_run
+    from clvkit.standard_scores import rank
+
+    typer.echo(rank([find_run(name, _absolute(out)) for name in names], to, purpose).text())
+
+
 @app.command("list")
 def list_(
     study: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="Name of a study.")] = None,

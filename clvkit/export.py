@@ -73,34 +73,65 @@ def export_scores(run: runs.Run, target: str, purpose: str, *, study_file: Path 
     RunError : the run is not complete, has no value, an artifact of it is gone, or an erasure is not finished.
     StudyError, DataError : the purpose is not one of the study's, or the target cannot be written to.
     """
-    _require_complete(run)
-    study = study_from_resolved(run.manifest["resolved"], source=f"the study of run {run.run_id}")
-    _require_purpose(study, purpose)
-    folder = run.folder.resolve().parent.parent
-    _require_erased(folder)
-    write = _to_table(study, target, study_file) if target.startswith(TABLE) else _to_file(run, Path(target))
-    tally, source = _scores(run, study, folder)
+    study, tally, source = scores_of(run, purpose)
+    write = _to_table(study, target, study_file) if target.startswith(TABLE) else to_file(run, Path(target))
     database = write(tally, source)
-    until = months_after(study.as_of, study.report.use_for_months)
-    path = None if database else Path(target).resolve()
+    number, until = log_export(run, study, purpose, tally, target, database, tally.rows, tally.total)
+    return Exported(number, tally.rows, tally.total, study.currency, target, until)
+
+
+def log_export(
+    run: runs.Run,
+    study: Study,
+    purpose: str,
+    tally: "Tally",
+    target: str,
+    database: str | None,
+    rows: int,
+    total: float,
+) -> tuple[int, date]:
+    """Note in the log of a study what left it; the number of the export and the day until which it is to be used.
+
+    ``rows`` and ``total`` are the study's own, where a file holds the scores of several.
+    """
+    folder = run.folder.resolve().parent.parent
+    path, until = (
+        None if database else Path(target).resolve(),
+        months_after(study.as_of, study.report.use_for_months),
+    )
     entry = {
         "time": runs.now(),
         "purpose": purpose,
         "run": run.run_id,
         "target": Path(os.path.relpath(path, folder)).as_posix() if path else target,
         "database": database,
-        "rows": tally.rows,
+        "rows": rows,
         "rows_sha256": tally.digest.hexdigest(),
         "sha256": sha256_file(path) if path else None,
-        "total": round(tally.total, 2),
+        "total": round(total, 2),
         "currency": study.currency,
         "use_until": until.isoformat(),
     }
-    return Exported(add_export(folder, entry), tally.rows, tally.total, study.currency, target, until)
+    return add_export(folder, entry), until
+
+
+def scores_of(run: runs.Run, purpose: str) -> "tuple[Study, Tally, ir.Table]":
+    """The study of a run, the scores of its customers, and the summary they are read from, where they may be used so.
+
+    Raises
+    ------
+    RunError, StudyError : as `export_scores` does.
+    """
+    _require_complete(run)
+    study = study_from_resolved(run.manifest["resolved"], source=f"the study of run {run.run_id}")
+    _require_purpose(study, purpose)
+    folder = run.folder.resolve().parent.parent
+    _require_erased(folder)
+    return study, *_scores(run, study, folder)
 
 
 @dataclass
-class _Tally:
+class Tally:
     """Blocks of scores with what passes through them counted: rows, their sum, and the sha256 of them as CSV."""
 
     reader: pa.RecordBatchReader
@@ -124,7 +155,7 @@ class _Tally:
 
 
 #: Writes the blocks of a tally, read from a summary; returns the study's name for the database, None for a file.
-_Writer = Callable[[_Tally, "ir.Table"], str | None]
+_Writer = Callable[[Tally, "ir.Table"], str | None]
 
 
 def as_csv(batch: pa.RecordBatch, *, header: bool) -> bytes:
@@ -172,7 +203,7 @@ def _require_purpose(study: Study, purpose: str) -> None:
         )
 
 
-def _scores(run: runs.Run, study: Study, folder: Path) -> tuple[_Tally, "ir.Table"]:
+def _scores(run: runs.Run, study: Study, folder: Path) -> tuple[Tally, "ir.Table"]:
     """The scores of the run's customers from what the store has kept of the run, and the summary they are read from."""
     from clvkit.averaging import marked, segment_means
     from clvkit.customers import averaged_cells, customer_summary, score_cells
@@ -212,7 +243,7 @@ def _scores(run: runs.Run, study: Study, folder: Path) -> tuple[_Tally, "ir.Tabl
     made = customer_scores(
         summary, fit, spend, study.value, as_of=study.as_of, run=run.run_id, means=means, **money
     )
-    return _Tally(made), summary
+    return Tally(made), summary
 
 
 def _kept(run: runs.Run, folder: Path, name: str):
@@ -233,7 +264,7 @@ def _kept(run: runs.Run, folder: Path, name: str):
     return KINDS[name.partition(":")[0]].load(store.folder(key))
 
 
-def _to_file(run: runs.Run, path: Path) -> _Writer:
+def to_file(run: runs.Run, path: Path) -> _Writer:
     """A function that writes a file under a temporary name first, readable by its owner alone."""
     if path.suffix not in (".csv", ".parquet"):
         raise DataError(
@@ -250,7 +281,7 @@ def _to_file(run: runs.Run, path: Path) -> _Writer:
             fix="write them to a place that only those may read who need them",
         )
 
-    def write(tally: _Tally, source: "ir.Table") -> None:
+    def write(tally: Tally, source: "ir.Table") -> None:
         draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         blocks = tally.blocks()
         try:
@@ -293,7 +324,7 @@ def _to_table(study: Study, target: str, study_file: Path | None) -> _Writer:
         )
     base = _base(study, study_file) if database_kind(named[0])[0] in ("duckdb", "sqlite") else Path()
 
-    def write(tally: _Tally, source: "ir.Table") -> str:
+    def write(tally: Tally, source: "ir.Table") -> str:
         database = open_database(named[0], base, write=True)
         try:
             write_back(database, name, tally.blocks(), source=source)
