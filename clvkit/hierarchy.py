@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from clvkit.processes._posterior import Target
 
 LEAST_SPREAD, MOST_SPREAD = 1e-3, 5.0  # of τ: below, groups are alike to the third digit
+_LEAP = 2.0  # by which a spread grows or falls at most between two expansions
 _FREEDOM, _POOL, _STEPS = 5, 4_000, 60_000
 _STEP, _LEAPS = 0.7, 3  # of the moves along the gradient, in conditional standard deviations
 _LOCAL = 1.5  # size of local steps of the spreads, all together, in their standard deviations
@@ -142,9 +143,11 @@ def _top(stand_ins: StandIns, hyper: Hyper | None, start: np.ndarray) -> tuple[n
 
     flat = hyper or Hyper(np.zeros(len(start)), np.full(len(start), np.inf), np.full(len(start), np.inf))
     args = (stand_ins.precision, stand_ins.linear, flat.mean, 1 / flat.sd**2, flat.spread, hyper is not None)
-    bounds = [(np.log(LEAST_SPREAD), np.log(MOST_SPREAD))] * len(start)
+    # Far from where they were made stand-ins mislead: after a leap of the spreads the next ones may be flat everywhere.
+    near = [np.clip(start * leap, LEAST_SPREAD, MOST_SPREAD) for leap in (1 / _LEAP, _LEAP)]
+    bounds = np.log(near).T
     tries = [
-        minimize(lambda at: -_collapsed(at, *args)[0], np.clip(first, *bounds[0]), bounds=bounds)
+        minimize(lambda at: -_collapsed(at, *args)[0], np.clip(first, *bounds.T), bounds=bounds)
         for first in (np.log(start), np.full(len(start), np.log(0.3)))
     ]
     best = min(tries, key=lambda one: one.fun)

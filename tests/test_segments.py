@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.stats import binom
 
-from clvkit import differences, processes
+from clvkit import differences, hierarchy, processes
 from clvkit.errors import FitError
 from clvkit.fitting import ModelsSection, fit_process
 from clvkit.hierarchy import Hyper, StandIns, estimate, sample
@@ -96,6 +96,16 @@ def test_stand_ins_are_what_they_expand():
     np.testing.assert_allclose(
         found.stand_ins.value(at), [target.value_and_gradient(a)[0] for a in at], rtol=1e-6
     )
+
+
+def test_spreads_do_not_leap_away_from_where_stand_ins_were_made():
+    # On a grocer's spend by income a spread went to its bound at once; there no likelihood bent, and there was no centre.
+    rng = np.random.default_rng(3)
+    targets = [Normal(at, [0.05, 0.05]) for at in rng.normal(0, 3, (6, 2))]
+    made = estimate(targets, np.zeros(2))
+    assert (made.spread > 1).all()
+    _, spread, _ = hierarchy._top(made.stand_ins, None, np.array([0.01, 0.3]))
+    np.testing.assert_allclose(spread, [0.02, 0.6])  # twice, and not at once where they belong
 
 
 @pytest.fixture(scope="module")
