@@ -38,7 +38,7 @@ FOLDER, PAGE = Path(__file__).parent / "coverage", Path(__file__).parent / "COVE
 
 def sections(process: str, seed: int, draws: int = 500):
     """What the fits of a world are told."""
-    from clvkit.fitting import ModelsSection, SamplerSection
+    from clvkit.models_section import ModelsSection, SamplerSection
 
     sampler = SamplerSection(method="laplace", draws=draws, tune=500, chains=4, seed=seed)
     return ModelsSection(processes=(process,), headline=process, sampled=(process,), sampler=sampler,

@@ -107,7 +107,8 @@ def examine(world: World, seed: int, draws: int = DRAWS) -> dict:
     or of the estimate, is one that the data cannot know, the workbench puts the observed mean in its place: that is no
     longer a posterior whose coverage could be told, ``substituted`` is set and nothing is said about money.
     """
-    from clvkit.fitting import ModelsSection, SamplerSection, fit_process, fit_spend
+    from clvkit.fitting import fit_process, fit_spend
+    from clvkit.models_section import ModelsSection, SamplerSection
     from clvkit.outcomes import simulate_period
     from clvkit.value import Future, Terms, pair, sweep
 

@@ -94,7 +94,8 @@ def cells_of(work: Work, clock):
 
 def measured(name: str) -> dict:
     """One work of this process."""
-    from clvkit.fitting import ModelsSection, fit_process
+    from clvkit.fitting import fit_process
+    from clvkit.models_section import ModelsSection
     from clvkit.segments import fit_process_by_segment
 
     work, models = WORKS[name], ModelsSection()

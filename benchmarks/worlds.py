@@ -151,7 +151,8 @@ def write_fits(world: str, target: Path) -> None:
     """``parameters.json``: maximum likelihood of the world's process and of spend, with standard errors."""
     import pandas as pd
 
-    from clvkit.fitting import ModelsSection, fit_process, fit_spend
+    from clvkit.fitting import fit_process, fit_spend
+    from clvkit.models_section import ModelsSection
 
     fit = fit_process(world, pd.read_parquet(target / "cells.parquet"), ModelsSection(), sample=False)
     spend = fit_spend(pd.read_parquet(target / "spend_cells.parquet"), ModelsSection(), 100, sample=False)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from clvkit.backtest_results import Backtests
     from clvkit.calendar_section import CalendarSection
     from clvkit.covariate_levels import Design
-    from clvkit.fitting import ModelsSection
+    from clvkit.models_section import ModelsSection
 
 #: Fields that judge what was found and do not change it.
 THRESHOLDS = {"fair_bias", "poor_bias", "max_coverage_gap"}

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from clvkit.covariate_levels import Design
     from clvkit.covariates import CovariateFit
     from clvkit.fit import Fit
-    from clvkit.fitting import ModelsSection
+    from clvkit.models_section import ModelsSection
     from clvkit.segments import SegmentedFit
 
 

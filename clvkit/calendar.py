@@ -16,7 +16,7 @@ from clvkit.errors import FitError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from clvkit.fitting import ModelsSection
+    from clvkit.models_section import ModelsSection
 
 AHEAD_DAYS = 51 * 366  # as far as any horizon of a study reaches
 #: A season is estimated from two whole years (104 weeks), with first purchases as if spread evenly over a year at least: customers

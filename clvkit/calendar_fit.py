@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from clvkit.calendar import Speeds
-    from clvkit.fitting import ModelsSection
+    from clvkit.models_section import ModelsSection
 
 SETTLED, MOST_TURNS, INTERVAL = 1e-4, 60, 0.9
 STEP = 1e-3  # of a log factor, for slopes; its square root's size for curvature

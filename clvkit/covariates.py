@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from clvkit.clock import Clock
-    from clvkit.fitting import ModelsSection
+    from clvkit.models_section import ModelsSection
 
 
 @dataclass(frozen=True)

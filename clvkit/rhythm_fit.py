@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from clvkit.fit import Fit
-    from clvkit.fitting import ModelsSection
+    from clvkit.models_section import ModelsSection
 
 PATIENCE = 2  # values of k in a row that are less likely than the best, before no further one is tried
 

@@ -11,7 +11,7 @@ from clvkit.processes._posterior import Target, native_expand, native_logp
 from clvkit.processes.base import Model, Prior
 
 if TYPE_CHECKING:
-    from clvkit.fitting import SamplerSection
+    from clvkit.models_section import SamplerSection
 
 COARSE_FROM = 20_000  # cells; with more, chains would take many minutes, and run on times rounded to weeks
 _START_SPREAD = 1.5  # chains start this many posterior standard deviations apart, so that R-hat can tell

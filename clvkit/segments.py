@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from clvkit.clock import Clock
-    from clvkit.fitting import ModelsSection, SamplerSection
+    from clvkit.models_section import ModelsSection, SamplerSection
 
 NOT_NAMED = "not named"
 MOST_SWEEPS = 800  # per chain: for all but the spreads a sweep is nearly an independent draw

@@ -10,7 +10,8 @@ import numpy as np
 from clvkit import numbers
 from clvkit.errors import FitError
 from clvkit.fit import Fit
-from clvkit.fitting import ModelsSection, fit_spend
+from clvkit.fitting import fit_spend
+from clvkit.models_section import ModelsSection
 from clvkit.spend import SpendIndependence, refused_share, spend_independence
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from clvkit.fit import Fit
-    from clvkit.fitting import ModelsSection
+    from clvkit.models_section import ModelsSection
     from clvkit.spend_choice import SpendChoice
 
 SAMPLED_UP_TO = (

@@ -16,9 +16,9 @@ from clvkit.backtest import BacktestSection
 from clvkit.calendar_section import KNOW_A_CLOCK, CalendarSection
 from clvkit.cohorts import CohortsSection
 from clvkit.errors import StudyError
-from clvkit.fitting import ModelsSection
 from clvkit.ledger.section import LedgerSection
 from clvkit.migration import MigrationSection
+from clvkit.models_section import ModelsSection
 from clvkit.opportunities import DAYS
 from clvkit.privacy import PrivacySection
 from clvkit.promotions import PromotionsSection

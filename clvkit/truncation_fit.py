@@ -7,7 +7,8 @@ import numpy as np
 
 from clvkit.customers import INSIDE, UNDATED
 from clvkit.errors import FitError
-from clvkit.fitting import ModelsSection, _fit, fit_process, priors_of, unit_days, weighted_median
+from clvkit.fitting import _fit, fit_process, priors_of, unit_days, weighted_median
+from clvkit.models_section import ModelsSection
 from clvkit.processes import window
 from clvkit.truncation import Dated
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from clvkit import backtest_origin
 from clvkit.backtest import BacktestSection, back_test
-from clvkit.fitting import ModelsSection
+from clvkit.models_section import ModelsSection
 
 ORIGIN, AS_OF = date(1997, 9, 30), date(1998, 6, 30)
 SECTION = BacktestSection(origins=(ORIGIN,), posterior_draws=60)

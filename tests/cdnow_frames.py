@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from clvkit.fitting import ModelsSection, fit_process, fit_spend
+from clvkit.fitting import fit_process, fit_spend
+from clvkit.models_section import ModelsSection
 
 SAMPLE = Path(__file__).parents[1] / "data_samples" / "cdnow" / "cdnow_sample.csv"
 CALIBRATION, END = "1997-09-30", "1998-06-30"

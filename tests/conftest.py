@@ -68,7 +68,8 @@ def cdnow_holdout(cdnow_purchases):
 @pytest.fixture(scope="session")
 def cdnow_fits(cdnow_cells, cdnow_spend_cells):
     """Maximum-likelihood fits of every model to the sample, by name, in weeks and dollars."""
-    from clvkit.fitting import ModelsSection, fit_process, fit_spend
+    from clvkit.fitting import fit_process, fit_spend
+    from clvkit.models_section import ModelsSection
 
     section = ModelsSection()
     fits = {name: fit_process(name, cdnow_cells, section, sample=False) for name in section.processes}
@@ -78,7 +79,8 @@ def cdnow_fits(cdnow_cells, cdnow_spend_cells):
 @pytest.fixture(scope="session")
 def cdnow_posteriors(cdnow_cells, cdnow_spend_cells):
     """Fits of every model to the sample with a short posterior (2 chains of 250 draws), by name."""
-    from clvkit.fitting import ModelsSection, SamplerSection, fit_process, fit_spend
+    from clvkit.fitting import fit_process, fit_spend
+    from clvkit.models_section import ModelsSection, SamplerSection
 
     section = ModelsSection(sampler=SamplerSection(draws=250, tune=300, chains=2))
     fits = {name: fit_process(name, cdnow_cells, section, sample=True) for name in section.processes}

@@ -15,8 +15,8 @@ from clvkit.artifacts import KINDS
 from clvkit.backtest import BacktestSection, back_test, horizon_from
 from clvkit.backtest_results import Backtests
 from clvkit.errors import FitError, StudyError
-from clvkit.fitting import ModelsSection
 from clvkit.forecast import expect, forecast, steps_to
+from clvkit.models_section import ModelsSection
 from clvkit.recorder import plain_json
 from clvkit.study import load_study, with_values
 

@@ -14,7 +14,8 @@ from clvkit.calendar_section import KNOW_A_CLOCK, CalendarSection, Window, norma
 from clvkit.chapters.calendar import season, with_and_without
 from clvkit.clock import Clock
 from clvkit.errors import FitError, StudyError
-from clvkit.fitting import ModelsSection, fit_process
+from clvkit.fitting import fit_process
+from clvkit.models_section import ModelsSection
 from clvkit.study import load_study
 
 SEASON = normalised(

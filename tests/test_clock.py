@@ -13,8 +13,9 @@ from clvkit import processes
 from clvkit.clock import Clock
 from clvkit.errors import FitError
 from clvkit.fit import Fit
-from clvkit.fitting import ModelsSection, fit_process
+from clvkit.fitting import fit_process
 from clvkit.histories import Histories
+from clvkit.models_section import ModelsSection
 from clvkit.processes import _paretonbd, _paretonbd_clock
 from clvkit.processes.paretonbd import ParetoNBDOnClock
 

@@ -10,8 +10,9 @@ from clvkit.covariate_levels import Covariate, Design
 from clvkit.covariate_target import CovariateTarget, moved_by, spread
 from clvkit.covariates import CovariateFit, fit_process_with_covariates
 from clvkit.errors import FitError
-from clvkit.fitting import ModelsSection, fit_process
+from clvkit.fitting import fit_process
 from clvkit.histories import Histories
+from clvkit.models_section import ModelsSection
 
 SECTION = ModelsSection()
 CDNOW = {"bgnbd": (0.243, 4.414, 0.793, 2.426), "mbgnbd": (0.525, 6.183, 0.891, 1.614),

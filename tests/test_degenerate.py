@@ -8,7 +8,8 @@ import pytest
 from clvkit import processes
 from clvkit.diagnostics import MOST_GRADIENT, fit_checks
 from clvkit.errors import FitError
-from clvkit.fitting import ModelsSection, SamplerSection, coarsened, fit_process, fit_spend, weighted_median
+from clvkit.fitting import coarsened, fit_process, fit_spend, weighted_median
+from clvkit.models_section import ModelsSection, SamplerSection
 from clvkit.optimum import climb
 from clvkit.sampling import diagnose
 from clvkit.value import Future, Terms, pair, sweep

@@ -9,15 +9,8 @@ from hypothesis import strategies as st
 from clvkit import processes
 from clvkit.errors import FitError, StudyError
 from clvkit.fit import Fit
-from clvkit.fitting import (
-    ModelsSection,
-    SamplerSection,
-    coarsened,
-    fit_process,
-    fit_spend,
-    unit_days,
-    weighted_median,
-)
+from clvkit.fitting import coarsened, fit_process, fit_spend, unit_days, weighted_median
+from clvkit.models_section import ModelsSection, SamplerSection
 
 NAMES = ("bgnbd", "mbgnbd", "paretonbd")
 EACH = pytest.mark.parametrize("name", NAMES)

@@ -12,8 +12,9 @@ from clvkit import processes
 from clvkit.chapters import value as chapter
 from clvkit.diagnostics import MOST_UNKNOWN, fit_checks
 from clvkit.fit import Fit
-from clvkit.fitting import ModelsSection, fit_spend
+from clvkit.fitting import fit_spend
 from clvkit.forecast import forecast
+from clvkit.models_section import ModelsSection
 from clvkit.sensitivity import SensitivitySection, one_way
 from clvkit.valuation import scores, valuation
 from clvkit.value import Future, Terms, ValueSection, sweep

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from clvkit import customers, processes
 from clvkit.errors import FitError, StudyError
-from clvkit.fitting import ModelsSection, fit_process, unit_days
+from clvkit.fitting import fit_process, unit_days
+from clvkit.models_section import ModelsSection
 from clvkit.opportunities import (
     DAYS,
     by_opportunity,

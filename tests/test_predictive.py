@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 
 from clvkit import processes
-from clvkit.fitting import ModelsSection, fit_process
+from clvkit.fitting import fit_process
+from clvkit.models_section import ModelsSection
 from clvkit.predictive import FEATURES, posterior_predictive, verdict
 
 

@@ -10,7 +10,8 @@ from scipy.stats import binomtest
 
 from clvkit import customers
 from clvkit.errors import FitError
-from clvkit.fitting import ModelsSection, fit_process
+from clvkit.fitting import fit_process
+from clvkit.models_section import ModelsSection
 from clvkit.rhythm import BLOCK, gap_statistics, rhythm, rhythm_check
 from tests import cdnow_frames
 from tests.rhythm_worlds import day, log_of, purchases_of

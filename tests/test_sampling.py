@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from clvkit import processes, sampling
-from clvkit.fitting import ModelsSection, PriorSpec, SamplerSection, fit_process, fit_spend
+from clvkit.fitting import fit_process, fit_spend
 from clvkit.laplace import LEAST_ESS, Weighted, limit, weigh
+from clvkit.models_section import ModelsSection, PriorSpec, SamplerSection
 from clvkit.sampling import diagnose, pymc_model
 
 ALL = ("bgnbd", "mbgnbd", "paretonbd", "gammagamma")

@@ -7,9 +7,10 @@ from scipy.stats import binom
 
 from clvkit import differences, hierarchy, processes
 from clvkit.errors import FitError
-from clvkit.fitting import ModelsSection, fit_process
+from clvkit.fitting import fit_process
 from clvkit.hierarchy import Hyper, StandIns, estimate, sample
 from clvkit.histories import Histories
+from clvkit.models_section import ModelsSection
 from clvkit.segments import SegmentedFit, fit_process_by_segment, fit_spend_by_segment
 
 SECTION = ModelsSection(segments="compare")

@@ -8,7 +8,8 @@ import pytest
 
 from clvkit import processes
 from clvkit.errors import FitError
-from clvkit.fitting import ModelsSection, fit_spend
+from clvkit.fitting import fit_spend
+from clvkit.models_section import ModelsSection
 from clvkit.spend import refused, refused_check, refused_share
 from clvkit.spend_choice import SpendChoice, choose_spend, last_purchases
 

@@ -9,8 +9,9 @@ import pytest
 
 from clvkit.customers import UNDATED, cells, customer_summary
 from clvkit.errors import FitError
-from clvkit.fitting import ModelsSection, fit_process
+from clvkit.fitting import fit_process
 from clvkit.histories import Histories
+from clvkit.models_section import ModelsSection
 from clvkit.processes import get
 from clvkit.processes.window import Through
 from clvkit.truncation import (

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from clvkit import processes, value
-from clvkit.fitting import ModelsSection, fit_process, fit_spend
+from clvkit.fitting import fit_process, fit_spend
+from clvkit.models_section import ModelsSection
 from clvkit.value import Future, Terms, ValueSection, pair, sweep
 
 NAMES = ("bgnbd", "mbgnbd", "paretonbd")

@@ -17,9 +17,10 @@ import scipy.optimize  # noqa: F401  (fits load it when they first climb; import
 
 from benchmarks import worlds
 from clvkit import customers, processes
-from clvkit.fitting import ModelsSection, fit_process, fit_spend
+from clvkit.fitting import fit_process, fit_spend
 from clvkit.ledger import LedgerSection, build_ledger
 from clvkit.ledger.engine import connect
+from clvkit.models_section import ModelsSection
 from clvkit.valuation import scores
 from clvkit.value import ValueSection
 

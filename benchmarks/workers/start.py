@@ -8,7 +8,8 @@ from time import perf_counter
 
 import pandas as pd
 
-from clvkit.fitting import ModelsSection, fit_process, fit_spend
+from clvkit.fitting import fit_process, fit_spend
+from clvkit.models_section import ModelsSection
 from clvkit.valuation import scores
 from clvkit.value import ValueSection
 

@@ -19,10 +19,11 @@ from companies import (
 )
 
 from clvkit.customers import cells, customer_summary, score_cells, spend_cells
-from clvkit.fitting import ModelsSection, fit_process, fit_spend
+from clvkit.fitting import fit_process, fit_spend
 from clvkit.ledger.crosswalk import Crosswalk
 from clvkit.ledger.inclusion import apply, funnel
 from clvkit.ledger.reasons import meaning
+from clvkit.models_section import ModelsSection
 from clvkit.simulate import DEFECTS
 from clvkit.valuation import valuation
 

@@ -10,7 +10,8 @@ from companies import STUDY
 from clvkit.calendar import make_calendar
 from clvkit.calendar_section import CalendarSection
 from clvkit.customers import cells, customer_summary, daily_purchases
-from clvkit.fitting import ModelsSection, fit_process
+from clvkit.fitting import fit_process
+from clvkit.models_section import ModelsSection
 from clvkit.simulate.people import draw_people
 from clvkit.simulate.plan import PARAMETERS, SEASON, Plan
 

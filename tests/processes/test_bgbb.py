@@ -18,7 +18,8 @@ from scipy.stats import binomtest, chi2
 
 from clvkit import processes
 from clvkit.errors import FitError
-from clvkit.fitting import ModelsSection, fit_process
+from clvkit.fitting import fit_process
+from clvkit.models_section import ModelsSection
 from clvkit.processes import _bgbb
 
 BGBB = processes.get("bgbb")

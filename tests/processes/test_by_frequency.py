@@ -7,7 +7,8 @@ from scipy.optimize import minimize
 from scipy.special import gammaln
 
 from clvkit import processes
-from clvkit.fitting import ModelsSection, fit_spend
+from clvkit.fitting import fit_spend
+from clvkit.models_section import ModelsSection
 
 GAMMAGAMMA, BY_FREQUENCY = (processes.get(name) for name in processes.SPEND)
 CDNOW = np.array([6.249572, 3.744225, 15.443521])

@@ -10,7 +10,8 @@ from scipy.special import betaln, gammaln
 from scipy.stats import chi2, nbinom
 
 from clvkit import processes
-from clvkit.fitting import ModelsSection, fit_process
+from clvkit.fitting import fit_process
+from clvkit.models_section import ModelsSection
 from clvkit.processes import _erlang
 from tests import cdnow_frames
 from tests.processes.test_likelihoods import some_cells

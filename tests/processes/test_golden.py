@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from clvkit import processes
-from clvkit.fitting import ModelsSection, fit_process, fit_spend
+from clvkit.fitting import fit_process, fit_spend
+from clvkit.models_section import ModelsSection
 
 PUBLISHED = {  # three digits: FHL 2005, table 2; BTYDplus for MBG/NBD; Fader & Hardie 2013 for Gamma-Gamma
     "bgnbd": (0.243, 4.414, 0.793, 2.426),

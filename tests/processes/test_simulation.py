@@ -10,7 +10,8 @@ import pytest
 from scipy.stats import chi2
 
 from clvkit import processes
-from clvkit.fitting import ModelsSection, fit_process, fit_spend
+from clvkit.fitting import fit_process, fit_spend
+from clvkit.models_section import ModelsSection
 
 TRUTHS = {
     "bgnbd": (0.243, 4.414, 0.793, 2.426),
