@@ -63,8 +63,8 @@ class Economics:
     outlay : the spend that was counted, and the rest of the table.
     channels : one row a channel: ``channel, customers, spend`` (major units), ``cac``, ``so_far`` (margin a customer has
         brought by the as-of date), ``clv, low, high`` (mean still to come of these customers), ``apart, apart_low,
-        apart_high`` (mean of all whom it brings less that of those whom the others bring), ``differs``, ``payback,
-        payback_low, payback_high`` (months; infinite: not within the horizon).
+        apart_high`` (mean of all whom it brings less that of those whom the others bring), ``differs`` (zero is outside an
+        interval that is wider for the number of channels), ``payback, payback_low, payback_high`` (months; infinite: not within the horizon).
     holders : ``group, customers, value, low, high``: channels, customers without one, and those won in other months;
         they add up to customer equity.
     curve : ``months, margin, low, high``: expected margin of a new customer, added up, not discounted.
@@ -209,6 +209,8 @@ def economics(
     apart = differences(fit, spend, draws, cells[(code < k) & cells[MARK].isna().to_numpy()], k, terms,
                         minor_per_unit, section.posterior_draws, seed)  # fmt: skip
     apart_low, apart_high = _Ends(section.interval, True)(apart)
+    # Of k channels that are alike, one is outside its interval k times as often: said to differ is who is outside a wider one.
+    surely = _Ends(1 - (1 - section.interval) / max(k, 1), True)(apart)
     months_to = np.array([_payback(curve, one) for one in cac]).reshape(k, -1)
     payback = np.array([_quantiles(one, section.interval) for one in months_to]).reshape(k, 3)
     if len(value) == 1:
@@ -216,7 +218,7 @@ def economics(
     channels = pd.DataFrame({
         "channel": names, "customers": customers[:k].astype(int), "spend": cost, "cac": cac, **each,
         "apart": apart.mean(axis=0), "apart_low": apart_low, "apart_high": apart_high,
-        "differs": (apart_low > 0) | (apart_high < 0),
+        "differs": (surely[0] > 0) | (surely[1] < 0),
         "payback": payback[:, 1], "payback_low": payback[:, 0], "payback_high": payback[:, 2],
     })  # fmt: skip
     drawn_low, drawn_high = ends(curve)

@@ -43,7 +43,7 @@ def require_written(section: AcquisitionSection, ledger: "LedgerSection", writte
         return
     for name, other in (("by", "spend"), ("spend", "by")):
         if getattr(section, name) is None:
-            raise RuleBroken(f"must be given where {other} is", "or leave both out", at=name)
+            raise RuleBroken(f"must have {name} where it has {other}", "give both, or neither")
     if section.by not in written:
         hint = did_you_mean(section.by, written)
         raise RuleBroken(

@@ -66,10 +66,14 @@ def costs(found: Economics, study: "Study") -> Table:
 def differences(found: Economics, study: "Study") -> Table:
     """Whether the customers of a channel are worth more or less than those of the others."""
     frame = found.channels[["channel", "customers", "clv", "apart", "apart_low", "apart_high"]]
-    sure = found.channels.loc[found.channels["differs"], "channel"].tolist()
+    sure = found.channels[found.channels["differs"]]
     title = "No channel brings customers worth more or less than the others' for sure"
-    if sure:
-        title = f"Customers of {' and '.join(sure)} are worth other than those of the other channels"
+    if len(sure):
+        said = [f"{one.channel} {'more' if one.apart > 0 else 'less'}" for one in sure.itertuples()]
+        title = f"Customers of some channels are worth more or less than the others': {' and '.join(said)}"
+        if len(sure) == 1:
+            how = "more" if sure["apart"].iloc[0] > 0 else "less"
+            title = f"Customers of {sure['channel'].iloc[0]} are worth {how} than those of the other channels"
     return Table(
         "acquisition_differences",
         frame,
@@ -80,8 +84,8 @@ def differences(found: Economics, study: "Study") -> Table:
         labels={"channel": "Channel", "customers": "Customers", "clv": "Still to come", "apart": "Beside the others",
                 "apart_low": "Low", "apart_high": "High"},
         note="The interval holds the luck in which customers a channel brought, so that it speaks of those it will bring. A "
-        "channel that grew lately has younger customers, and of these more is still to come: that is no merit of the channel. "
-        "Of many channels one in ten is outside by chance.",
+        "channel that grew lately has younger customers, and of these more is still to come: that is no merit of the channel. The "
+        "title names a channel only where an interval made wider for the number of channels is without zero.",
     )  # fmt: skip
 
 
@@ -135,8 +139,8 @@ def checks(found: Economics | None, valuation: "Valuation") -> list[Check]:
         ),
         Check(
             "acquisition.named", "Customers have a channel", "pass" if share <= 0.1 else "review",
-            f"{numbers.count(nobody)} customers of the months with spend ({numbers.percent(share)}) have no channel: the cost of "
-            "a customer is too high by as much as they came by one.",
+            f"{numbers.count(nobody)} customers of the months with spend ({numbers.percent(share)}) have no channel"
+            + (": the cost of a customer is too high by as much as they came by one." if nobody else "."),
             value=share, threshold=0.1, unit="share of customers", chapter="04_value",
             recommendation="" if share <= 0.1 else "Complete the attribute in the customers table, or read the costs as bounds.",
         ),
@@ -150,7 +154,7 @@ def as_results(found: Economics | None) -> dict:
     first, last = found.outlay.months
     tables = {"channels": found.channels, "holders": found.holders, "curve": found.curve}
     plain = {
-        name: frame.astype(object).where(np.isfinite(_numbers(frame)), None).to_dict("records")
+        name: [{key: _plain(value) for key, value in row.items()} for row in frame.to_dict("records")]
         for name, frame in tables.items()
     }
     return {
@@ -159,11 +163,9 @@ def as_results(found: Economics | None) -> dict:
     }  # fmt: skip
 
 
-def _numbers(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with 0 for texts, so that all of it can be asked whether it is finite."""
-    return frame.apply(
-        lambda column: pd.to_numeric(column, errors="coerce") if column.dtype != object else 0.0
-    )
+def _plain(value: object) -> object:
+    """A value as JSON has it; what is no number, or never comes, is null."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _money(value: float, currency: str) -> str:
