@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 LEAST_SPREAD, MOST_SPREAD = 1e-3, 5.0  # of τ: below, groups are alike to the third digit
 _LEAP = 2.0  # by which a spread grows or falls at most between two expansions
+_VAGUE = 1e4  # standard deviation of the centre where no prior is asked for
 _FREEDOM, _POOL, _STEPS = 5, 4_000, 60_000
 _STEP, _LEAPS = 0.7, 3  # of the moves along the gradient, in conditional standard deviations
 _LOCAL = 1.5  # size of local steps of the spreads, all together, in their standard deviations
@@ -101,7 +102,7 @@ def estimate(targets: "list[Target]", start: np.ndarray, hyper: Hyper | None = N
     for _ in range(30):
         stand_ins = expand(targets, centre, spread, eta)
         eta = stand_ins.at
-        new_centre, new_spread, top = _top(stand_ins, hyper, spread)
+        new_centre, new_spread, top = _top(stand_ins, hyper, spread, start)
         moved = np.abs(np.concatenate([new_centre - centre, np.log(new_spread / spread)])).max()
         centre, spread = new_centre, new_spread
         if moved < 1e-4:
@@ -137,11 +138,17 @@ def _positive(matrix: np.ndarray) -> np.ndarray:
     return (vectors * np.maximum(values, 0.0)) @ vectors.T
 
 
-def _top(stand_ins: StandIns, hyper: Hyper | None, start: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """μ and τ at the top under the stand-ins, and how high it is (of the marginal likelihood)."""
+def _top(
+    stand_ins: StandIns, hyper: Hyper | None, start: np.ndarray, everybody: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """μ and τ at the top under the stand-ins, and how high it is (of the marginal likelihood).
+
+    It is looked for around the spreads ``start``. A coordinate that no group knows anything of, as that of a dropout which
+    never happened, has the centre that ``everybody`` together has.
+    """
     from scipy.optimize import minimize
 
-    flat = hyper or Hyper(np.zeros(len(start)), np.full(len(start), np.inf), np.full(len(start), np.inf))
+    flat = hyper or Hyper(everybody, np.full(len(start), _VAGUE), np.full(len(start), np.inf))
     args = (stand_ins.precision, stand_ins.linear, flat.mean, 1 / flat.sd**2, flat.spread, hyper is not None)
     # Far from where they were made stand-ins mislead: after a leap of the spreads the next ones may be flat everywhere.
     near = [np.clip(start * leap, LEAST_SPREAD, MOST_SPREAD) for leap in (1 / _LEAP, _LEAP)]

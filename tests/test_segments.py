@@ -105,8 +105,19 @@ def test_spreads_do_not_leap_away_from_where_stand_ins_were_made():
     targets = [Normal(at, [0.05, 0.05]) for at in rng.normal(0, 3, (6, 2))]
     made = estimate(targets, np.zeros(2))
     assert (made.spread > 1).all()
-    _, spread, _ = hierarchy._top(made.stand_ins, None, np.array([0.01, 0.3]))
+    _, spread, _ = hierarchy._top(made.stand_ins, None, np.array([0.01, 0.3]), np.zeros(2))
     np.testing.assert_allclose(spread, [0.02, 0.6])  # twice, and not at once where they belong
+
+
+def test_what_no_segment_knows_anything_of_stays_where_all_are():
+    targets = [Normal([at, 0.0], [0.2, np.inf]) for at in (1.0, 1.5, 2.5)]
+    for target in targets:
+        target.value_and_gradient = lambda eta, t=target: (
+            float(-((t.y[0] - eta[0]) ** 2) / 0.08), np.array([(t.y[0] - eta[0]) / 0.04, 0.0])
+        )  # fmt: skip
+    found = estimate(targets, np.array([1.0, -7.0]))
+    np.testing.assert_allclose(found.eta[:, 1], -7.0)
+    assert found.centre == pytest.approx([5 / 3, -7.0], abs=1e-5)
 
 
 @pytest.fixture(scope="module")
