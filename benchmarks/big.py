@@ -24,7 +24,7 @@ from benchmarks.worlds import DATA
 
 START, DAYS, SEED = date(2023, 1, 1), 1096, 20240117
 FOLDER = HERE / "big"
-ENGINE_SHARE = 0.78  # of the memory; what DuckDB allots beyond its own limit, Arrow and Python share the rest
+ENGINE_SHARE = 0.68  # of the memory; what DuckDB allots beyond its own limit, Arrow and Python share the rest
 
 
 @dataclass(frozen=True)
