@@ -6,6 +6,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clvkit import artifact_settings as settings
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -264,139 +266,6 @@ def _currency_effect(bench: "Workbench") -> "CurrencyEffect":
     return currency_effect(bench)
 
 
-def _as_of(study: "Study", _: Arguments) -> dict:
-    return {"as_of": study.as_of.isoformat()}
-
-
-def _as_seen(study: "Study", arguments: Arguments) -> dict:
-    """What decides which purchases the models see, of those in the ledger."""
-    said = study.models.left_truncation  # which decides whose history counts, and from when
-    return _as_of(study, arguments) | {
-        "opportunity": study.models.opportunity,
-        "left_truncation": said.model_dump(mode="json", include={"treatment", "burn_in_days"}),
-        "covariates": _covariates(study),
-    }
-
-
-def _covariates(study: "Study") -> dict | None:
-    """Which covariates part the customers; None where the study uses none."""
-    section = study.models.covariates
-    return None if section.use == "ignore" else section.model_dump(mode="json", include={"of"})
-
-
-#: What decides how money is shown, and no row of the ledger.
-_SHOWN_ONLY = {"shared_accounts": True, "costs": {"promotion_years"}, "identity": {"value_effect"}}
-
-
-def _source(study: "Study", arguments: Arguments) -> dict:
-    from clvkit.calendar_section import with_windows
-
-    return _as_of(study, arguments) | {
-        "currency": study.currency,
-        "ledger": with_windows(study.ledger, study.calendar).model_dump(mode="json", exclude=_SHOWN_ONLY),
-        "banned_columns": sorted(study.privacy.banned_columns),
-    }
-
-
-def _truncation_settings(study: "Study", arguments: Arguments) -> dict:
-    said = study.models.left_truncation
-    return _as_of(study, arguments) | {"burst": said.min_burst, "repeats": said.min_repeat_ratio}
-
-
-def _cohort_settings(study: "Study", arguments: Arguments) -> dict:
-    return _as_of(study, arguments) | {"grain": study.cohorts.grain}
-
-
-def _retention_settings(study: "Study", arguments: Arguments) -> dict:
-    """What decides the customers' curves; how a model's curve is drawn beside them does not."""
-    model_only = {"horizon_days", "simulations", "simulated_customers", "seed", "max_gap", "max_returned"}
-    return _as_of(study, arguments) | study.retention.model_dump(mode="json", exclude=model_only)
-
-
-def _fit_settings(study: "Study", arguments: Arguments) -> dict:
-    """What decides one fit: its own priors, whether it is sampled and how, and the unit of time."""
-    process, models = arguments.get("process", "gammagamma"), study.models.model_dump(mode="json")
-    acting = study.calendar if study.calendar.acts and process != "gammagamma" else None
-    return {"calendar": acting and acting.model_dump(mode="json"), "priors": models["priors"].get(process, {}), "sampled": process in models["sampled"],
-            "sampler": models["sampler"], "time_unit": models["time_unit"],
-            "opportunity": models["opportunity"], "left_truncation": models["left_truncation"],
-            "days_per_year": study.days_per_year}  # fmt: skip
-
-
-def _spend_settings(study: "Study", arguments: Arguments) -> dict:
-    """What decides the model of spend: which is asked for, and what decides its fit."""
-    priors = study.models.model_dump(mode="json")["priors"].get("by_frequency", {})
-    return (
-        _as_seen(study, arguments)
-        | _fit_settings(study, {})
-        | {"model": study.models.spend, "priors_by_frequency": priors}
-    )
-
-
-def _drift_settings(study: "Study", arguments: Arguments) -> dict:
-    return _as_seen(study, arguments) | {"days_per_year": study.days_per_year}
-
-
-def _value_settings(study: "Study", arguments: Arguments) -> dict:
-    headline = study.models.headline
-    return _as_seen(study, arguments) | {
-        "process": headline, "fit": _fit_settings(study, {"process": headline}),
-        "segments": [study.models.valued_with, study.models.segment_spread],
-        "covariate_sd": study.models.covariates.prior_sd,
-        "value": study.value.model_dump(mode="json"), "grain": study.cohorts.grain,
-        "currency": study.currency}  # fmt: skip
-
-
-def _backtest_settings(study: "Study", arguments: Arguments) -> dict:
-    """All but the thresholds: a new threshold judges anew, and fits nothing."""
-    from clvkit.backtest import THRESHOLDS
-
-    return _as_of(study, arguments) | {
-        "backtest": study.backtest.model_dump(mode="json", exclude=THRESHOLDS),
-        "models": study.models.model_dump(mode="json"), "silence_days": study.retention.silence_days,
-        "calendar": study.calendar.model_dump(mode="json"),
-        "days_per_year": study.days_per_year, "currency": study.currency}  # fmt: skip
-
-
-def _sensitivity_settings(study: "Study", arguments: Arguments) -> dict:
-    moved = study.sensitivity.model_dump(mode="json", exclude={"max_assumption_effect"})
-    return _value_settings(study, arguments) | {"sensitivity": moved}
-
-
-def _refit_settings(study: "Study", arguments: Arguments) -> dict:
-    spend = _spend_settings(study, {})
-    return _value_settings(study, arguments) | {
-        "spend": spend,
-        "try_without": sorted(study.privacy.try_without),
-    }
-
-
-def _calendar_settings(study: "Study", arguments: Arguments) -> dict:
-    headline = study.models.headline
-    return _as_seen(study, arguments) | {
-        "process": headline,
-        "fit": _fit_settings(study, {"process": headline}),
-    }
-
-
-def _treatment_settings(study: "Study", arguments: Arguments) -> dict:
-    return _value_settings(study, arguments) | {"declared": study.calendar.model_dump(mode="json")}
-
-
-def _segment_settings(study: "Study", arguments: Arguments) -> dict:
-    models = study.models
-    return _fit_settings(study, {"process": models.headline}) | {
-        "process": models.headline, "spread": models.segment_spread, "spend": _fit_settings(study, {})}  # fmt: skip
-
-
-def _covariate_settings(study: "Study", arguments: Arguments) -> dict:
-    headline = study.models.headline
-    return _fit_settings(study, {"process": headline}) | {
-        "process": headline,
-        "covariates": study.models.covariates.model_dump(mode="json", exclude={"use"}),
-    }
-
-
 _ENGINE = ("ibis-framework", "duckdb", "pandas")
 _MATHS = ("numpy", "scipy", "numba", "nutpie")
 _FITTING = (
@@ -455,52 +324,52 @@ _REFITTING = (*_SEEING, "clvkit.privacy_cost", "clvkit.refits")
 
 
 def _table(function: str) -> Kind:
-    return Kind(_from_summary(function), _as_seen, None, ("ledger",), _SEEING, _ENGINE)
+    return Kind(_from_summary(function), settings.as_seen, None, ("ledger",), _SEEING, _ENGINE)
 
 
 KINDS: dict[str, Kind] = {
-    "ledger": Kind(_ledger, _source, "clvkit.ledger:Ledger", (), ("clvkit.ledger",), _ENGINE),
+    "ledger": Kind(_ledger, settings.source, "clvkit.ledger:Ledger", (), ("clvkit.ledger",), _ENGINE),
     "cells": _table("cells"),
     "spend_cells": _table("spend_cells"),
     "score_cells": _table("score_cells"),
-    "truncation": Kind(_truncation, _truncation_settings, "clvkit.truncation:Truncation", ("ledger",),
+    "truncation": Kind(_truncation, settings.truncation, "clvkit.truncation:Truncation", ("ledger",),
                        ("clvkit.truncation",), _ENGINE),
-    "gaps": Kind(_gaps, _as_seen, None, ("ledger",), (*_SEEING, "clvkit.rhythm"), _ENGINE),
-    "averaged": Kind(_averaged, _as_seen, None, ("score_cells",), _SEEING, _ENGINE),
-    "cohorts": Kind(_cohorts, _cohort_settings, "clvkit.cohorts:CohortTriangles",
+    "gaps": Kind(_gaps, settings.as_seen, None, ("ledger",), (*_SEEING, "clvkit.rhythm"), _ENGINE),
+    "averaged": Kind(_averaged, settings.as_seen, None, ("score_cells",), _SEEING, _ENGINE),
+    "cohorts": Kind(_cohorts, settings.cohort, "clvkit.cohorts:CohortTriangles",
                     ("ledger",), ("clvkit.cohorts",), _ENGINE),
-    "retention": Kind(_retention, _retention_settings, "clvkit.retention:Retention", ("ledger",),
+    "retention": Kind(_retention, settings.retention, "clvkit.retention:Retention", ("ledger",),
                       ("clvkit.retention", "clvkit.survival", "clvkit.cohorts"), (*_ENGINE, "lifelines")),
-    "fit": Kind(_fit, _fit_settings, "clvkit.fit:Fit", ("cells",), _FITTING, _MATHS),
-    "calendar": Kind(_calendar, _calendar_settings, "clvkit.calendar:Calendar", ("cells",), (*_FITTING, *_SEEING), _MATHS),
-    "treatments": Kind(_treatments, _treatment_settings, None, ("cells", "averaged", "spend"),
+    "fit": Kind(_fit, settings.fit, "clvkit.fit:Fit", ("cells",), _FITTING, _MATHS),
+    "calendar": Kind(_calendar, settings.calendar, "clvkit.calendar:Calendar", ("cells",), (*_FITTING, *_SEEING), _MATHS),
+    "treatments": Kind(_treatments, settings.treatment, None, ("cells", "averaged", "spend"),
                        (*_VALUING, "clvkit.calendar_treatments"), _MATHS),
-    "spend_choice": Kind(_spend_choice, _spend_settings, "clvkit.spend_choice:SpendChoice",
+    "spend_choice": Kind(_spend_choice, settings.spend, "clvkit.spend_choice:SpendChoice",
                          ("ledger", "spend_cells"), (*_SPENDING, *_SEEING), (*_MATHS, *_ENGINE)),
-    "spend": Kind(_spend, _spend_settings, "clvkit.spend_segments:AnySpend",
+    "spend": Kind(_spend, settings.spend, "clvkit.spend_segments:AnySpend",
                   ("spend_cells", "score_cells", "spend_choice"), _SPENDING, _MATHS),
-    "spend_drift": Kind(_spend_drift, _drift_settings, "clvkit.spend_drift:SpendDrift", ("ledger",),
+    "spend_drift": Kind(_spend_drift, settings.drift, "clvkit.spend_drift:SpendDrift", ("ledger",),
                         (*_SEEING, "clvkit.spend_drift"), _ENGINE),
-    "spend_values": Kind(_spend_values, _value_settings, "clvkit.spend_values:SpendValues",
+    "spend_values": Kind(_spend_values, settings.value, "clvkit.spend_values:SpendValues",
                          ("cells", "score_cells", "averaged", "spend", "spend_choice"),
                          (*_VALUING, *_SPENDING, "clvkit.spend_values"), _MATHS),
-    "fit_by_segment": Kind(_fit_by_segment, _segment_settings, "clvkit.segments:SegmentedFit", ("cells",), _SEGMENTS, _MATHS),
-    "spend_by_segment": Kind(_spend_by_segment, _segment_settings, "clvkit.segments:SegmentedFit",
+    "fit_by_segment": Kind(_fit_by_segment, settings.segment, "clvkit.segments:SegmentedFit", ("cells",), _SEGMENTS, _MATHS),
+    "spend_by_segment": Kind(_spend_by_segment, settings.segment, "clvkit.segments:SegmentedFit",
                              ("score_cells", "spend"), _SEGMENTS, _MATHS),
-    "fit_with_covariates": Kind(_fit_with_covariates, _covariate_settings, "clvkit.covariates:CovariateFit", ("cells",),
+    "fit_with_covariates": Kind(_fit_with_covariates, settings.covariate, "clvkit.covariates:CovariateFit", ("cells",),
                                 _COVARIATES, _MATHS),
-    "valuation": Kind(_valuation, _value_settings, "clvkit.valuation:Valuation",
+    "valuation": Kind(_valuation, settings.value, "clvkit.valuation:Valuation",
                       ("cells", "score_cells", "averaged", "spend"), _VALUING, _MATHS),
-    "scores": Kind(_scores, _value_settings, None, ("cells", "score_cells", "averaged", "spend"), _VALUING, _MATHS),
-    "backtests": Kind(_backtests, _backtest_settings, "clvkit.backtest_results:Backtests",
+    "scores": Kind(_scores, settings.value, None, ("cells", "score_cells", "averaged", "spend"), _VALUING, _MATHS),
+    "backtests": Kind(_backtests, settings.backtest, "clvkit.backtest_results:Backtests",
                       ("ledger",), (*_VALUING, *_SPENDING, *_TRYING), (*_MATHS, *_ENGINE)),
-    "merging": Kind(_refit("merging_effect"), _refit_settings, "clvkit.refits:MergingEffect",
+    "merging": Kind(_refit("merging_effect"), settings.refit, "clvkit.refits:MergingEffect",
                     ("ledger", "spend_choice"), (*_VALUING, *_SPENDING, *_REFITTING), (*_MATHS, *_ENGINE)),
-    "privacy_cost": Kind(_refit("privacy_cost"), _refit_settings, "clvkit.privacy_cost:PrivacyCost",
+    "privacy_cost": Kind(_refit("privacy_cost"), settings.refit, "clvkit.privacy_cost:PrivacyCost",
                          ("ledger", "spend_choice"), (*_VALUING, *_SPENDING, *_REFITTING), (*_MATHS, *_ENGINE)),
-    "currency_effect": Kind(_currency_effect, _refit_settings, "clvkit.currency_effect:CurrencyEffect",
+    "currency_effect": Kind(_currency_effect, settings.refit, "clvkit.currency_effect:CurrencyEffect",
                             ("ledger", "spend_choice"), (*_VALUING, *_SPENDING, *_REFITTING, "clvkit.currency_effect"),
                             (*_MATHS, *_ENGINE)),
-    "sensitivity": Kind(_sensitivity, _sensitivity_settings, "clvkit.sensitivity:Sensitivity",
+    "sensitivity": Kind(_sensitivity, settings.sensitivity, "clvkit.sensitivity:Sensitivity",
                         ("cells", "averaged", "spend"), (*_VALUING, "clvkit.sensitivity", "clvkit.drivers"), _MATHS),
 }  # fmt: skip

@@ -1,0 +1,153 @@
+"""What of a study decides each kind of artifact: a change in it, and in nothing else that is said, makes the artifact anew."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from clvkit.study import Study
+
+Arguments = Mapping[str, Any]
+
+
+def as_of(study: "Study", _: Arguments) -> dict:
+    """The day the study looks from."""
+    return {"as_of": study.as_of.isoformat()}
+
+
+def as_seen(study: "Study", arguments: Arguments) -> dict:
+    """What decides which purchases the models see, of those in the ledger."""
+    said = study.models.left_truncation  # which decides whose history counts, and from when
+    return as_of(study, arguments) | {
+        "opportunity": study.models.opportunity,
+        "left_truncation": said.model_dump(mode="json", include={"treatment", "burn_in_days"}),
+        "covariates": covariates_used(study),
+    }
+
+
+def covariates_used(study: "Study") -> dict | None:
+    """Which covariates part the customers; None where the study uses none."""
+    section = study.models.covariates
+    return None if section.use == "ignore" else section.model_dump(mode="json", include={"of"})
+
+
+#: What decides how money is shown, and no row of the ledger.
+_SHOWN_ONLY = {"shared_accounts": True, "costs": {"promotion_years"}, "identity": {"value_effect"}}
+
+
+def source(study: "Study", arguments: Arguments) -> dict:
+    """What decides the rows of the ledger."""
+    from clvkit.calendar_section import with_windows
+
+    return as_of(study, arguments) | {
+        "currency": study.currency,
+        "ledger": with_windows(study.ledger, study.calendar).model_dump(mode="json", exclude=_SHOWN_ONLY),
+        "banned_columns": sorted(study.privacy.banned_columns),
+    }
+
+
+def truncation(study: "Study", arguments: Arguments) -> dict:
+    """What decides how the beginning of the log is judged."""
+    said = study.models.left_truncation
+    return as_of(study, arguments) | {"burst": said.min_burst, "repeats": said.min_repeat_ratio}
+
+
+def cohort(study: "Study", arguments: Arguments) -> dict:
+    """What decides which cohort a customer is in."""
+    return as_of(study, arguments) | {"grain": study.cohorts.grain}
+
+
+def retention(study: "Study", arguments: Arguments) -> dict:
+    """What decides the customers' curves; how a model's curve is drawn beside them does not."""
+    model_only = {"horizon_days", "simulations", "simulated_customers", "seed", "max_gap", "max_returned"}
+    return as_of(study, arguments) | study.retention.model_dump(mode="json", exclude=model_only)
+
+
+def fit(study: "Study", arguments: Arguments) -> dict:
+    """What decides one fit: its own priors, whether it is sampled and how, and the unit of time."""
+    process, models = arguments.get("process", "gammagamma"), study.models.model_dump(mode="json")
+    acting = study.calendar if study.calendar.acts and process != "gammagamma" else None
+    return {"calendar": acting and acting.model_dump(mode="json"), "priors": models["priors"].get(process, {}), "sampled": process in models["sampled"],
+            "sampler": models["sampler"], "time_unit": models["time_unit"],
+            "opportunity": models["opportunity"], "left_truncation": models["left_truncation"],
+            "days_per_year": study.days_per_year}  # fmt: skip
+
+
+def spend(study: "Study", arguments: Arguments) -> dict:
+    """What decides the model of spend: which is asked for, and what decides its fit."""
+    priors = study.models.model_dump(mode="json")["priors"].get("by_frequency", {})
+    return (
+        as_seen(study, arguments)
+        | fit(study, {})
+        | {"model": study.models.spend, "priors_by_frequency": priors}
+    )
+
+
+def drift(study: "Study", arguments: Arguments) -> dict:
+    """What decides the drift of amounts from year to year."""
+    return as_seen(study, arguments) | {"days_per_year": study.days_per_year}
+
+
+def value(study: "Study", arguments: Arguments) -> dict:
+    """What decides customer equity."""
+    headline = study.models.headline
+    return as_seen(study, arguments) | {
+        "process": headline, "fit": fit(study, {"process": headline}),
+        "segments": [study.models.valued_with, study.models.segment_spread],
+        "covariate_sd": study.models.covariates.prior_sd,
+        "value": study.value.model_dump(mode="json"), "grain": study.cohorts.grain,
+        "currency": study.currency}  # fmt: skip
+
+
+def backtest(study: "Study", arguments: Arguments) -> dict:
+    """All but the thresholds: a new threshold judges anew, and fits nothing."""
+    from clvkit.backtest import THRESHOLDS
+
+    return as_of(study, arguments) | {
+        "backtest": study.backtest.model_dump(mode="json", exclude=THRESHOLDS),
+        "models": study.models.model_dump(mode="json"), "silence_days": study.retention.silence_days,
+        "calendar": study.calendar.model_dump(mode="json"),
+        "days_per_year": study.days_per_year, "currency": study.currency}  # fmt: skip
+
+
+def sensitivity(study: "Study", arguments: Arguments) -> dict:
+    """What decides customer equity, and how far each driver is moved."""
+    moved = study.sensitivity.model_dump(mode="json", exclude={"max_assumption_effect"})
+    return value(study, arguments) | {"sensitivity": moved}
+
+
+def refit(study: "Study", arguments: Arguments) -> dict:
+    """What decides quick fits of the same data read in another way."""
+    return value(study, arguments) | {
+        "spend": spend(study, {}),
+        "try_without": sorted(study.privacy.try_without),
+    }
+
+
+def calendar(study: "Study", arguments: Arguments) -> dict:
+    """What decides the clock of purchases."""
+    headline = study.models.headline
+    return as_seen(study, arguments) | {
+        "process": headline,
+        "fit": fit(study, {"process": headline}),
+    }
+
+
+def treatment(study: "Study", arguments: Arguments) -> dict:
+    """What decides customer equity under each treatment of the calendar's windows."""
+    return value(study, arguments) | {"declared": study.calendar.model_dump(mode="json")}
+
+
+def segment(study: "Study", arguments: Arguments) -> dict:
+    """What decides a fit by segment, of purchases or of spend."""
+    models = study.models
+    return fit(study, {"process": models.headline}) | {
+        "process": models.headline, "spread": models.segment_spread, "spend": fit(study, {})}  # fmt: skip
+
+
+def covariate(study: "Study", arguments: Arguments) -> dict:
+    """What decides the fit with covariates."""
+    headline = study.models.headline
+    return fit(study, {"process": headline}) | {
+        "process": headline,
+        "covariates": study.models.covariates.model_dump(mode="json", exclude={"use"}),
+    }
