@@ -94,11 +94,13 @@ def trials(log: Log, base: str) -> Iterator[Trial]:
 
 def measured(log: Log) -> dict:
     """Everything about one log, as the results file has it."""
+    from clvkit.calendar_section import KNOW_A_CLOCK
+
     found, began = Found(), time.perf_counter()
     _try(log, Trial("pooled", {"processes": POOLED, "headline": POOLED[0]}), found)
     for name in ("last_period", "segment_mean", "hiatus"):
         _rule(log, name, found)
-    base = chosen(found, [name for name in POOLED[:3] if name in found.models])
+    base = chosen(found, [name for name in KNOW_A_CLOCK if name in found.models])
     for trial in trials(log, base):
         print(f"  {trial.kind}", flush=True)
         _try(log, trial, found)
@@ -140,7 +142,7 @@ def _try(log: Log, trial: Trial, found: Found) -> None:
     """Back-test what a trial asks for, and keep what it adds to the fits there are."""
     from clvkit.backtest import BacktestSection, back_test
     from clvkit.errors import ClvError
-    from clvkit.fitting import ModelsSection
+    from clvkit.models_section import ModelsSection
 
     models = ModelsSection(**{"sampled": (), "spend": SPEND} | trial.models)
     section = BacktestSection(
@@ -241,9 +243,11 @@ def main(arguments: list[str] | None = None) -> int:
         "--logs", default=",".join(LOGS), help=f"of {', '.join(LOGS)}; none writes up what there is"
     )
     options = parser.parse_args(arguments)
-    path = FOLDER / f"{date.today()}.json"
-    kept = load(path) | {"machine": results.machine(), "versions": results.our_versions()}
-    for name in [one for one in options.logs.split(",") if one in LOGS]:
+    path, names = FOLDER / f"{date.today()}.json", [one for one in options.logs.split(",") if one in LOGS]
+    kept = load(path)
+    if names:
+        kept |= {"machine": results.machine(), "versions": results.our_versions()}
+    for name in names:
         print(name, flush=True)
         try:
             kept["logs"][name] = measured(LOGS[name]())

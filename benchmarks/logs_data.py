@@ -114,7 +114,7 @@ def cdnow_by_region() -> Log:
         study,
         ledger,
         table(frame.assign(segment=frame["customer"].map(region))),
-        title="CDNOW, regions by lot",
+        title="CDNOW with regions by lot",
         about=about,
         segments="three regions drawn by lot",
     )
@@ -268,7 +268,7 @@ def simulated(customers: int = 4_000, seed: int = SEED) -> Log:
     )
     return Log(
         name="simulated",
-        title="Simulated, regions that differ",
+        title="Simulated with unlike regions",
         about=about,
         purchases=table(frame),
         currency="USD",

@@ -34,8 +34,9 @@ class Errors:
 class Measures:
     """How one model or rule did from one origin.
 
-    Biases and ``by_class`` are shares of what happened: ``by_class`` adds up the errors in the revenue of classes of
-    frequency, ``purchases_median`` is of the sum of medians. ``mae_expected`` is what the model takes the absolute error of its median to be, if it is right.
+    Biases are shares of what happened: ``by_class`` adds up the errors in the revenue of classes of frequency,
+    ``by_segment`` those in the purchases of segments once the total is put right, ``purchases_median`` is of the sum of
+    medians. ``mae_expected`` is what the model takes the absolute error of its median to be, if it is right.
     """
 
     purchases: float
@@ -48,6 +49,7 @@ class Measures:
     crps: float
     by_class: float
     purchases_median: float
+    by_segment: float
     coverage: float | None = None
     coverage_expected: float | None = None
 
@@ -102,6 +104,9 @@ def _measured(log, rows, errors: Errors, revenue: np.ndarray, expected: float | 
     n, actual = rows["n"].to_numpy(float), rows["holdout_minor"].to_numpy() / log.minor_per_unit
     bought, total = n @ rows["n_holdout"].to_numpy(float), n.sum()
     classes = frequency_class(rows["frequency"]).codes
+    segments = rows["segment"].fillna("").astype("category").cat.codes
+    happened = np.bincount(segments, weights=n * rows["n_holdout"])
+    foretold = happened + np.bincount(segments, weights=n * errors.mean)
     gaps = np.bincount(classes, weights=revenue - actual)
     return Measures(
         purchases=float(n @ errors.mean / bought),
@@ -113,6 +118,7 @@ def _measured(log, rows, errors: Errors, revenue: np.ndarray, expected: float | 
         wmape=float(n @ np.abs(errors.mean) / bought),
         crps=float(n @ errors.crps / total),
         by_class=float(np.abs(gaps).sum() / actual.sum()),
+        by_segment=float(np.abs(foretold * bought / foretold.sum() - happened).sum() / bought),
         purchases_median=float(n @ errors.median / bought),
     )
 

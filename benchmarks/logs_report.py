@@ -1,8 +1,10 @@
 """What the logs say of each refinement, in sentences computed from the numbers, and the numbers."""
 
 from benchmarks import tables
+from benchmarks.logs_data import LOGS
 from clvkit import numbers
 
+ORDER = list(LOGS)
 WORTH = 0.01  # a score that moves by a smaller share is no reason for more parameters; and simulated scores are that exact
 LEVEL = 0.1  # a total that is off by more than this share is a matter of the level, not of who buys
 SHARP = 1.15  # medians whose error is more than so many times what the model takes it to be
@@ -15,30 +17,32 @@ KINDS = {
     "their lives)",
     "season": "A season (against none)",
 }
-TOTALS = "Purchases in total were off by"
 
 
 def section(kept: dict) -> str:
     """All of it, as Markdown."""
-    there = {name: one for name, one in kept["logs"].items() if "models" in one}
+    logs = {name: kept["logs"][name] for name in sorted(kept["logs"], key=ORDER.index)}
+    there = {name: one for name, one in logs.items() if "models" in one}
     where = kept["machine"]
     parts = [
         f"At commit {kept['versions']['commit']} ({where['cores']} cores, Python {where['python']}); every figure is in `logs/`. All "
         "fits are at maximum likelihood. Differences are called so where their 90 % interval over customers leaves zero out "
         f"and the score moves by {numbers.percent(WORTH, 0)} at least. The **score** is the continuous ranked probability "
         "score of what single customers buy: for a forecast that is one number it is the mean absolute error, so that "
-        "rules and models stand on one scale, and less is better.",
+        "rules and models stand on one scale, and less is better. In the tables, errors are purchases a customer; *segments* is what "
+        "is misplaced between segments once the total is put right; *as expected* is what the model says of itself.",
         "### What helps",
-        _list(line for kind in KINDS for line in refinement(kind, there)),
-        _list([spend(there)]),
+        in_short(there),
+        _list([*(line for kind in KINDS for line in refinement(kind, there)), spend(there)]),
         "A challenger that learns from customers' attributes and histories without a model of purchases (boosted trees, "
         "say) does not exist in the workbench yet. Its place is a row in each table below.",
         "### Models and rules of thumb, customer by customer",
-        "What minimises the mean absolute error is the median of what a customer may do, not the mean; what adds up to "
+        "In brackets by how much less or more than the last period repeated; not told apart: the 90 % interval over customers "
+        "holds zero. What minimises the mean absolute error is the median of what a customer may do, not the mean; what adds up to "
         "the total is the mean, not the median.",
         _list(against_rule(one) for one in there.values()),
     ]
-    for name, one in kept["logs"].items():
+    for name, one in logs.items():
         if "models" in one:
             parts += [f"### {one['title']}", described(one), table(one)]
         else:
@@ -57,15 +61,47 @@ def refinement(kind: str, logs: dict) -> list[str]:
         name = next((n for n, one in log["models"].items() if _is(kind, n, one, log)), None)
         if name is None:
             if kind in log["refused"]:
-                refused.append(f"{log['title']} ({log['refused'][kind]})")
+                refused.append((log["title"], log["refused"][kind]))
             continue
         told.append(f"{log['title']}: {_told(kind, log, log['models'][name])}")
     if not told and not refused:
         return [f"**{KINDS[kind]}**: not tried on these logs."]
-    text = f"**{KINDS[kind]}**. " + " ".join(told)
     if refused:
-        text += f" The rules do not let it be tried on {'; '.join(refused)}."
-    return [text]
+        reasons = {}
+        for title, why in refused:
+            reasons.setdefault(why, []).append(title)
+        said = "; ".join(f"{', '.join(titles)} ({why})" for why, titles in reasons.items())
+        told.append(f"It could not be fitted on {said}.")
+    return [f"**{KINDS[kind]}**. " + " ".join(told)]
+
+
+def in_short(logs: dict) -> str:
+    """Which refinements help, hurt or do neither, and on which logs."""
+    sorts, shared = {1: [], -1: [], 0: []}, []
+    for kind, words in KINDS.items():
+        found = {1: [], -1: [], 0: []}
+        for log in logs.values():
+            for name, one in log["models"].items():
+                if not _is(kind, name, one, log):
+                    continue
+                if kind == "segments" and shares_helped(one, log["models"][one["refines"]]):
+                    shared.append(log["title"])
+                else:
+                    found[verdict(one["later"], log["models"][one["refines"]]["later"])].append(log["title"])
+        for sort, titles in found.items():
+            if titles:
+                sorts[sort].append(
+                    f"{words.partition(' (')[0][0].lower()}{words.partition(' (')[0][1:]} on {', '.join(titles)}"
+                )
+    if shared:
+        sorts[1].append(f"parameters by segment, for what segments buy, on {', '.join(shared)}")
+    said = {1: "What helps", -1: "What hurts", 0: "What makes no difference"}
+    return (
+        "; ".join(f"**{said[sort]}**: {'; '.join(told)}" for sort, told in sorts.items() if told).replace(
+            "; **", ". **"
+        )
+        + "."
+    )
 
 
 def _is(kind: str, name: str, one: dict, log: dict) -> bool:
@@ -85,6 +121,15 @@ def _told(kind: str, log: dict, one: dict) -> str:
         f"{word}, score {_change(one['later'], base['later'])} than {base['label']}'s, "
         f"total {_off(base['later']['purchases'])} before and {_off(one['later']['purchases'])} with it"
     )
+    if kind == "segments":
+        if shares_helped(one, base):
+            text = text.replace(
+                "**no difference**", "**helps with what segments buy**, not customer by customer", 1
+            )
+        text += (
+            f"; purchases by segment, the total put right, off by {numbers.percent(base['later']['by_segment'])} before and "
+            f"{numbers.percent(one['later']['by_segment'])} with it"
+        )
     if early != later:
         said = {1: "it seemed to help", 0: "no difference was seen", -1: "it seemed to hurt"}[early]
         text += f"; on the early origin {said} (score {_change(one['early'], base['early'])})"
@@ -97,6 +142,11 @@ def verdict(one: dict, base: dict) -> int:
     if abs(value) < WORTH * base["crps"]:
         return 0
     return int(low > 0) - int(high < 0)
+
+
+def shares_helped(one: dict, base: dict) -> bool:
+    """Whether a fit by segment put the shares of segments right, from both origins."""
+    return all(base[word]["by_segment"] - one[word]["by_segment"] > WORTH for word in ("early", "later"))
 
 
 def _change(one: dict, base: dict) -> str:
@@ -122,7 +172,7 @@ def spend(logs: dict) -> str:
             if min(gains) > WORTH
             else "hurts"
             if max(gains) < -WORTH
-            else "no difference on both origins"
+            else "no difference that both origins show"
         )
         told.append(
             f"{log['title']}: **{word}**, revenue by class of frequency off by {numbers.percent(base['later']['by_class'])} before "
@@ -142,31 +192,40 @@ def against_rule(log: dict) -> str:
         f"({_beats(later['median_rule'])}). Medians added up are off by {_off(later['purchases_median'])} in total, means by "
         f"{_off(later['purchases'])}."
     )
+    fits = [m for m in log["models"].values() if m["kind"] != "rule"]
+    best = min(fits, key=lambda m: m["early"]["mae_median"])
+    text += (
+        f" The medians that were best on the early origin ({best['labels']['later']}) were off by {best['later']['mae_median']:.3f} "
+        f"later ({_beats(best['later']['median_rule'])})."
+    )
     known, blend = log["at_true_total"]["later"], log["blend"]
     times = later["mae_median"] / later["mae_expected"]
     if later["median_rule"][1] > 0:
-        gain = later["mae"] - later["mae_median"]
-        return (
-            f"{text} Of the {mae - later['mae_median']:.3f} that the medians are ahead, {gain:.3f} come from asking for the "
-            "median."
-        )
+        gain, ahead = later["mae"] - later["mae_median"], mae - later["mae_median"]
+        if gain >= ahead:
+            return (
+                f"{text} All of the {ahead:.3f} that the medians are ahead come from asking for the median."
+            )
+        return f"{text} Of the {ahead:.3f} that the medians are ahead, {gain:.3f} come from asking for the median."
     if times > SHARP:
         text += f" Were the model right, its medians would be off by {later['mae_expected']:.3f}; that it is {times:.2f} times as much "
         text += (
-            f"comes with a level that changed: it expected {_off(later['purchases'])} of what was bought. Had both known the total, the medians "
+            f"comes with a level that changed: its total was {_off(later['purchases'])}. Had both known the total, the medians "
             f"would be off by {known['median']:.3f} and the rule by {known['rule']:.3f}."
             if abs(later["purchases"]) > LEVEL
-            else f"is not the level, which is right to {_off(later['purchases'])}: households change their habits, and "
+            else f"is not the level, which is right to {_off(later['purchases'])}: customers change their habits, and "
             f"{numbers.percent(later['coverage'], 0)} of them were inside intervals that should hold {numbers.percent(later['coverage_expected'], 0)}."
         )
-    return text + (
-        f" With a share of {numbers.percent(blend['share'], 0)} for the rule, chosen on the early origin, the two together are off by "
-        f"{blend['later']:.3f}: "
-        + (
-            "the last period knows something that the fit, which takes rates to be constant, does not."
-            if blend["share"] > 0 and blend["later"] < min(later["mae_median"], mae)
-            else "together they know no more than the better of them."
-        )
+    if blend["share"] == 0:
+        return f"{text} On the early origin no share of the rule made the medians better."
+    knows = (
+        "the last period knows something that the fit, which takes rates to be constant, does not."
+        if blend["later"] < min(later["mae_median"], mae)
+        else "together they know no more than the better of them."
+    )
+    return (
+        f"{text} With a share of {numbers.percent(blend['share'], 0)} for the rule, chosen on the early origin, the two "
+        f"together are off by {blend['later']:.3f}: {knows}"
     )
 
 
@@ -197,7 +256,7 @@ def described(log: dict) -> str:
 
 def table(log: dict) -> str:
     """Every fit and rule of a log: what was chosen on, and what is quoted."""
-    header = ["", "early total", "early score", "total", "revenue", "revenue by class", "MAE", "MAE of median", "as expected",
+    header = ["", "early total", "early score", "total", "revenue", "revenue by class", "segments", "MAE", "MAE of median", "as expected",
               "RMSE", "wMAPE", "score", "in 90 %", "as expected"]  # fmt: skip
     rows = []
     for one in log["models"].values():
@@ -205,7 +264,8 @@ def table(log: dict) -> str:
         model = one["kind"] != "rule"
         rows.append([
             one["labels"]["later"], _off(early["purchases"]), f"{early['crps']:.3f}", _off(later["purchases"]),
-            _off(later["value"]), numbers.percent(later["by_class"]), f"{later['mae']:.3f}",
+            _off(later["value"]), numbers.percent(later["by_class"]),
+            numbers.percent(later["by_segment"]) if log["segments"] else "", f"{later['mae']:.3f}",
             f"{later['mae_median']:.3f}" if model else "", f"{later['mae_expected']:.3f}" if model else "",
             f"{later['rmse']:.3f}", numbers.percent(later["wmape"], 0), f"{later['crps']:.3f}",
             numbers.percent(later["coverage"]) if model else "",
