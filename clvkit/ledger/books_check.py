@@ -11,7 +11,7 @@ from clvkit.numbers import percent
 SHOWN = 6
 # Usual rates of value-added and sales tax; ledger and books in a ratio this near to one are called by it.
 TAX_RATES = (0.05, 0.055, 0.07, 0.077, 0.081, 0.1, 0.12, 0.13, 0.15, 0.16, 0.18, 0.19, 0.2, 0.21, 0.22, 0.23, 0.24, 0.25, 0.27)  # fmt: skip
-NEAR = 0.003
+NEAR = 0.005  # sales to countries whose rates are a point apart lie between the two
 _TAX = (
     "See whether the source's amounts hold tax in these months: export them again as the others, or give their files a "
     "source of their own with amount_holds: [tax]."
