@@ -129,7 +129,10 @@ def test_amounts_with_tax_are_seen_against_the_books(wrong_files):
     assert "shop sales in December 2023: CHF 1,690.90 in the ledger and CHF 1,564.19 booked" in words
     assert all(f"as amounts with tax of {rate}% would be" in words for rate in (8, 19, 20))
     # In euros Germany's 19 % and Austria's 20 % are together, and lie between the two.
-    assert "EUR 6,330.78 in the ledger and EUR 5,305.37 booked (+19.3%, as amounts with tax of 19% would be)" in words
+    assert (
+        "EUR 6,330.78 in the ledger and EUR 5,305.37 booked (+19.3%, as amounts with tax of 19% would be)"
+        in words
+    )
 
 
 def test_the_books_differ_in_no_other_months(wrong_files):
