@@ -150,12 +150,11 @@ def section(found: dict) -> str:
                 else f"R-hat {made['r_hat_max']:.3f}, ESS {made['ess_min']:,.0f}"
             )
             rows.append([work.label, str(work.segments), f"{made['customers']:,}", f"{made['cells']:,}",
-                         tables.number(made["seconds"]), f"{made['peak_gb']:.1f}", judged])  # fmt: skip
-    header = ["fit", "segments", "customers", "cells", "seconds", "peak GB", "diagnostics"]
+                         str(len(found[name])), tables.number(made["seconds"]), f"{made['peak_gb']:.1f}", judged])  # fmt: skip
+    header = ["fit", "segments", "customers", "cells", "runs", "seconds", "peak GB", "diagnostics"]
     return (
-        f"Medians of {max(len(one) for key, one in found.items() if key in WORKS)} fresh processes ({where['cores']} cores, "
-        f"commit {found['versions']['commit']}), compiled code loaded before.\n\n"
-        + tables.table(header, rows)
+        f"Medians over fresh processes ({where['cores']} cores, commit {found['versions']['commit']}), compiled code loaded "
+        "before.\n\n" + tables.table(header, rows)
     )
 
 
