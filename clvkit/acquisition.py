@@ -105,14 +105,9 @@ def channel_of(
     tables: "list[pd.DataFrame]", members: "pd.DataFrame | None", name: str
 ) -> "tuple[pd.Series, float]":
     """The channel of each customer by customer, and the share whose records name several; see `covariate_people`."""
-    from clvkit.covariate_people import said_of
+    from clvkit.covariate_people import most_said, said_of
 
-    said = said_of(name, tables, members)
-    counts = said.groupby(["customer", "value"], as_index=False).size()
-    counts = counts.sort_values(["customer", "size", "value"], ascending=[True, False, True])
-    chosen = counts.drop_duplicates("customer").set_index("customer")["value"]
-    torn = counts.loc[counts["customer"].duplicated(keep=False), "customer"].nunique()
-    return chosen, torn / max(len(chosen), 1)
+    return most_said(said_of(name, tables, members))
 
 
 def outlay_of(table: "pd.DataFrame", currency: str, minor_per_unit: float, as_of: date) -> Outlay:

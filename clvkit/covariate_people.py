@@ -71,16 +71,24 @@ def people(
     for name in of:
         said = said_of(name, tables, members)
         said = said[said["customer"].isin(everybody)]
-        counts = said.groupby(["customer", "value"], as_index=False).size()
-        counts = counts.sort_values(["customer", "size", "value"], ascending=[True, False, True])
-        chosen = counts.drop_duplicates("customer").set_index("customer")["value"]
+        chosen, changed[name] = most_said(said)
         values[name] = chosen.reindex(everybody)
-        several = counts["customer"].duplicated(keep=False)
-        changed[name] = counts.loc[several, "customer"].nunique() / max(len(chosen), 1)
     design = Design(
         tuple(covariate_of(name, values[name], on=one.on, bins=one.bins) for name, one in of.items())
     )
     return People(values, changed, design)
+
+
+def most_said(said: "pd.DataFrame") -> "tuple[pd.Series, float]":
+    """The value that most rows of each customer have, by customer, and the share of customers whose rows do not agree.
+
+    Of several that as many rows have, the first by the alphabet counts; ``said`` is what `said_of` returns.
+    """
+    counts = said.groupby(["customer", "value"], as_index=False).size()
+    counts = counts.sort_values(["customer", "size", "value"], ascending=[True, False, True])
+    chosen = counts.drop_duplicates("customer").set_index("customer")["value"]
+    torn = counts.loc[counts["customer"].duplicated(keep=False), "customer"].nunique()
+    return chosen, torn / max(len(chosen), 1)
 
 
 def said_of(name: str, tables: "list[pd.DataFrame]", members: "pd.DataFrame | None") -> "pd.DataFrame":

@@ -229,10 +229,8 @@ def _scores(run: runs.Run, study: Study, folder: Path) -> tuple[Tally, "ir.Table
     money = {"minor_per_unit": 10**ledger.minor_digits, "days_per_year": study.days_per_year}
     accounts = known_members(ledger.con, folder / CROSSWALK)
     seen = Seen(ledger, study, accounts)
-    summary, means = (
-        customer_summary(seen.purchases(), known_until(study.as_of, study.models.opportunity)),
-        None,
-    )
+    summary = customer_summary(seen.purchases(), known_until(study.as_of, study.models.opportunity))
+    means = None
     if study.ledger.inclusion != InclusionSection():
         summary = with_confidence(summary, study.ledger.identity, accounts, study.base)
         summary = apply(seen.with_survey(summary), study.ledger.inclusion, accounts)

@@ -8,10 +8,12 @@ import sys
 import tempfile
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from benchmarks import big
 from clvkit.errors import DataError
+from clvkit.ledger import engine
 from clvkit.ledger.engine import LARGE, connect, enough_room
 
 LINES, CUSTOMERS, ENGINE_GB = 400_000, 40_000, 0.2
@@ -50,6 +52,23 @@ def test_tables_of_a_large_source_lie_compressed_on_the_disk_until_the_connectio
     del con
     gc.collect()
     assert not folder.exists()
+
+
+def test_a_table_made_in_parts_is_the_one_made_at_once_and_dropped_tables_are_gone(monkeypatch):
+    monkeypatch.setattr(engine, "ROWS_AT_ONCE", 100)
+    con = connect()
+    scratch = engine.Scratch(con)
+    lines = scratch.table(
+        "lines", pa.table({"customer": [f"c{n % 97}" for n in range(1000)], "n": range(1000)})
+    )
+    sums = lambda part: part.group_by("customer").agg(n=part.n.sum())  # noqa: E731
+    parts = scratch.table_by_parts("parts", lines, "customer", sums, 1000)
+    whole = scratch.table("whole", sums(lines))
+    found = [one.order_by("customer").to_pyarrow() for one in (parts, whole)]
+    assert found[0].equals(found[1]) and len(found[0]) == 97
+    scratch.view("seen", lines)
+    scratch.drop("parts", "seen", "lines")
+    assert con.list_tables() == ["whole"]
 
 
 def test_a_full_disk_is_said_and_other_faults_of_a_disk_are_not_taken_for_one():
