@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 LEAST_SPREAD, MOST_SPREAD = 1e-3, 5.0  # of τ: below, groups are alike to the third digit
 _LEAP = 2.0  # by which a spread grows or falls at most between two expansions
+_NEAR, _FARTHEST = (
+    0.05,
+    1.0,
+)  # a step of Newton's method: so short it leaves the curvature as it was; the longest
 _VAGUE = 1e4  # standard deviation of the centre where no prior is asked for
 _FREEDOM, _POOL, _STEPS = 5, 4_000, 60_000
 _STEP, _LEAPS = 0.7, 3  # of the moves along the gradient, in conditional standard deviations
@@ -98,38 +102,74 @@ def estimate(targets: "list[Target]", start: np.ndarray, hyper: Hyper | None = N
     `LEAST_SPREAD`: then all groups have the estimate of all.
     """
     centre, spread = start.copy(), np.full(len(start), 0.3)
-    eta = np.tile(start, (len(targets), 1))
+    eta, bends = np.tile(start, (len(targets), 1)), None
     for _ in range(30):
-        stand_ins = expand(targets, centre, spread, eta)
-        eta = stand_ins.at
-        new_centre, new_spread, top = _top(stand_ins, hyper, spread, start)
+        stand_ins = expand(targets, centre, spread, eta, bends)
+        eta, bends = stand_ins.at, stand_ins.precision
+        new_centre, new_spread = _top(stand_ins, hyper, spread, start)
         moved = np.abs(np.concatenate([new_centre - centre, np.log(new_spread / spread)])).max()
         centre, spread = new_centre, new_spread
         if moved < 1e-4:
             break
     stand_ins = expand(targets, centre, spread, eta)
-    return Pooled(centre, spread, stand_ins.at, top, stand_ins)
+    top, _, _ = _collapsed(np.log(spread), *_collapsing(stand_ins, hyper, start))
+    return Pooled(centre, spread, stand_ins.at, float(stand_ins.constant.sum() + top), stand_ins)
 
 
-def expand(targets: "list[Target]", centre: np.ndarray, spread: np.ndarray, start: np.ndarray) -> StandIns:
-    """Stand-ins at the conditional mode of each group, found by Newton's method from ``start`` (G, k)."""
-    inverse, made = spread**-2.0, []
-    for target, eta in zip(targets, start, strict=True):
-        height = lambda at, t=target: t.value_and_gradient(at)[0] - np.sum((at - centre) ** 2 * inverse) / 2  # noqa: E731
-        for _ in range(25):
-            value, gradient = target.value_and_gradient(eta)
-            bend = _positive(-hessian(lambda at, t=target: t.value_and_gradient(at)[1], eta))
-            slope = gradient - (eta - centre) * inverse
-            step = np.linalg.solve(bend + np.diag(inverse), slope)
-            now, length = value - np.sum((eta - centre) ** 2 * inverse) / 2, 1.0
-            while length > 1e-6 and not height(eta + length * step) >= now - 1e-9 * abs(now):
-                length /= 2
-            if np.abs(length * step).max() < 1e-5:
-                break
-            eta = eta + length * step
-        linear = gradient + bend @ eta
-        made.append((bend, linear, value - linear @ eta + eta @ bend @ eta / 2, eta))
+def expand(
+    targets: "list[Target]",
+    centre: np.ndarray,
+    spread: np.ndarray,
+    start: np.ndarray,
+    bends: np.ndarray | None = None,
+) -> StandIns:
+    """Stand-ins at the conditional mode of each group, found by Newton's method from ``start`` (G, k).
+
+    ``bends`` (G, k, k) are precisions at ``start``, of an expansion there: where the mode is near they are good enough
+    and save most of the passes over the data. Groups are expanded side by side.
+    """
+    known = [None] * len(targets) if bends is None else bends
+    made = side_by_side(lambda *of: _expanded(*of, centre, spread**-2.0), targets, start, known)
     return StandIns(*(np.array(part) for part in zip(*made, strict=True)))
+
+
+def side_by_side(work, *of) -> list:
+    """``work`` on each of the arguments, on all cores: likelihoods hold no lock."""
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        return list(pool.map(work, *of))
+
+
+def _expanded(target: "Target", eta: np.ndarray, bend: np.ndarray | None, centre, inverse):
+    """Precision, linear term and constant of one stand-in, and where it was made."""
+
+    def penalty(at):
+        return np.sum((at - centre) ** 2 * inverse) / 2
+
+    def bent(at):
+        return _positive(-hessian(lambda to: target.value_and_gradient(to)[1], at))
+
+    def begin(at):
+        value, gradient = target.value_and_gradient(at)
+        return value, gradient, value - penalty(at)
+
+    value, gradient, now = begin(eta)
+    bend, bent_at = (bent(eta) if bend is None else bend), eta
+    for _ in range(50):
+        step = np.linalg.solve(bend + np.diag(inverse), gradient - (eta - centre) * inverse)
+        if np.abs(step).max() < 1e-5:
+            break
+        # an expansion says nothing of places far away, where a likelihood may not even be one of floating-point numbers
+        step *= min(1.0, _FARTHEST / np.abs(step).max())
+        while True:
+            there = begin(eta + step)
+            if there[2] >= now - 1e-9 * abs(now) or np.abs(step).max() < 1e-6:
+                break
+            step /= 2
+        eta, (value, gradient, now) = eta + step, there
+        if np.abs(eta - bent_at).max() > _NEAR:
+            bend, bent_at = bent(eta), eta
+    linear = gradient + bend @ eta
+    return bend, linear, value - linear @ eta + eta @ bend @ eta / 2, eta
 
 
 def _positive(matrix: np.ndarray) -> np.ndarray:
@@ -138,18 +178,24 @@ def _positive(matrix: np.ndarray) -> np.ndarray:
     return (vectors * np.maximum(values, 0.0)) @ vectors.T
 
 
+def _collapsing(stand_ins: StandIns, hyper: Hyper | None, everybody: np.ndarray) -> tuple:
+    """What `_collapsed` wants besides τ; without ``hyper`` for the marginal likelihood.
+
+    A coordinate that no group knows anything of, as that of a dropout which never happened, has the centre that
+    ``everybody`` together has.
+    """
+    k = len(everybody)
+    flat = hyper or Hyper(everybody, np.full(k, _VAGUE), np.full(k, np.inf))
+    return stand_ins.precision, stand_ins.linear, flat.mean, 1 / flat.sd**2, flat.spread, hyper is not None
+
+
 def _top(
     stand_ins: StandIns, hyper: Hyper | None, start: np.ndarray, everybody: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """μ and τ at the top under the stand-ins, and how high it is (of the marginal likelihood).
-
-    It is looked for around the spreads ``start``. A coordinate that no group knows anything of, as that of a dropout which
-    never happened, has the centre that ``everybody`` together has.
-    """
+) -> tuple[np.ndarray, np.ndarray]:
+    """μ and τ at the top under the stand-ins, looked for around the spreads ``start``."""
     from scipy.optimize import minimize
 
-    flat = hyper or Hyper(everybody, np.full(len(start), _VAGUE), np.full(len(start), np.inf))
-    args = (stand_ins.precision, stand_ins.linear, flat.mean, 1 / flat.sd**2, flat.spread, hyper is not None)
+    args = _collapsing(stand_ins, hyper, everybody)
     # Far from where they were made stand-ins mislead: after a leap of the spreads the next ones may be flat everywhere.
     near = [np.clip(start * leap, LEAST_SPREAD, MOST_SPREAD) for leap in (1 / _LEAP, _LEAP)]
     bounds = np.log(near).T
@@ -159,7 +205,7 @@ def _top(
     ]
     best = min(tries, key=lambda one: one.fun)
     _, centre, _ = _collapsed(best.x, *args)
-    return centre, np.exp(best.x), float(stand_ins.constant.sum() - best.fun)
+    return centre, np.exp(best.x)
 
 
 @njit(cache=True, error_model="numpy")
@@ -261,16 +307,27 @@ def sample(
     its own under the stand-ins; chains run side by side.
     """
     pool = hyper_pool(found.stand_ins, hyper, found.spread, seed)
-    with ThreadPoolExecutor(min(chains, os.cpu_count() or 1)) as side_by_side:
-        shared = targets, found.stand_ins, hyper, pool, draws, tune
-        made = list(
-            side_by_side.map(lambda c: _chain(*shared, np.random.default_rng([seed, c])), range(chains))
-        )
+    shared = together(targets), found.stand_ins, hyper, pool, draws, tune
+    made = side_by_side(lambda c: _chain(*shared, np.random.default_rng([seed, c])), range(chains))
     eta, mu, tau, *taken = (np.array(part) for part in zip(*made, strict=True))
     return Sampled(eta, mu, tau, *(float(one.mean()) for one in taken))
 
 
-def _chain(targets, stand_ins: StandIns, hyper: Hyper, pool: np.ndarray, draws: int, tune: int, rng):
+def together(targets: "list[Target]"):
+    """A function of the coordinates (G, k) of all groups to their log-likelihoods (G,) and gradients (G, k)."""
+    from clvkit.processes._posterior import Target, Targets
+
+    if all(isinstance(one, Target) for one in targets):
+        return Targets(targets).value_and_gradient
+
+    def one_by_one(eta):
+        made = [target.value_and_gradient(one) for target, one in zip(targets, eta, strict=True)]
+        return np.array([value for value, _ in made]), np.array([gradient for _, gradient in made])
+
+    return one_by_one
+
+
+def _chain(exactly, stand_ins: StandIns, hyper: Hyper, pool: np.ndarray, draws: int, tune: int, rng):
     G, k = stand_ins.linear.shape
     args = (stand_ins.precision, stand_ins.linear, hyper.mean, 1 / hyper.sd**2, hyper.spread)
     local = _LOCAL * np.linalg.cholesky(np.cov(pool[:, k:].T).reshape(k, k) + 1e-9 * np.eye(k)) / np.sqrt(k)
@@ -278,8 +335,7 @@ def _chain(targets, stand_ins: StandIns, hyper: Hyper, pool: np.ndarray, draws: 
 
     def missed(eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Log L_g − log L̃_g of each group, −inf where L_g cannot be had; and its gradient (G, k)."""
-        made = [target.value_and_gradient(one) for target, one in zip(targets, eta, strict=True)]
-        exact, slope = np.array([value for value, _ in made]), np.array([gradient for _, gradient in made])
+        exact, slope = exactly(eta)
         stands = stand_ins.linear - np.einsum("gij,gj->gi", stand_ins.precision, eta)
         return np.where(np.isfinite(exact), exact, -np.inf) - stand_ins.value(eta), slope - stands
 

@@ -16,7 +16,7 @@ import numpy as np
 from clvkit.errors import FitError
 from clvkit.fit import Fit
 from clvkit.grouped import GroupedFit, every, histories_by
-from clvkit.hierarchy import Hyper, Pooled, estimate, sample
+from clvkit.hierarchy import Hyper, Pooled, estimate, sample, side_by_side
 from clvkit.optimum import climb
 from clvkit.processes.base import Model
 
@@ -300,7 +300,7 @@ def _fit_packed(
     start = pooled.coordinates(pooled.mle[None])[0]
     targets = [model.target(F, whole, None) for F, whole, _ in packed.values()]
     found = estimate(targets, start)
-    peaks = [climb(target, eta) for target, eta in zip(targets, found.eta, strict=True)]
+    peaks = side_by_side(climb, targets, found.eta)
     customers = np.array([count for _, _, count in packed.values()])
     restate = lambda eta: model.in_unit(model.from_coordinates(eta), pooled.scale)  # noqa: E731
     shift = densities * np.log(pooled.scale) - gain

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.integrate import quad
-from scipy.special import gammaln
+from scipy.special import gammaln, logsumexp
 
 from clvkit import processes
 from clvkit.clock import Clock
@@ -135,6 +135,46 @@ class TestLikelihood:
             alive = (alpha + passed(self.T[i])) ** -k * (beta + self.T[i]) ** -s
             exact = gammaln(k) - gammaln(r) + r * np.log(alpha) + s * np.log(beta) + np.log(alive + s * dead)
             assert found[i] == pytest.approx(exact, abs=1e-8)
+
+    @pytest.mark.parametrize(
+        "parameters", [(0.55, 10.6, 0.6, 11.7), (0.2, 0.05, 3.0, 40.0), (4.0, 60.0, 0.3, 0.02)]
+    )
+    def test_weeks_that_differ_with_few_and_very_many_purchases(self, parameters):
+        rng = np.random.default_rng(1)
+        edges, levels = np.arange(-210.0, 1.0, 7.0), rng.gamma(4.0, 0.25, 30)
+        levels[[5, 20]] = 0.0
+        x = np.array([0, 1, 2, 7, 40, 400, 400, 3000])
+        T = np.array([203.0, 200.5, 90.0, 35.0, 150.0, 210.0, 14.0, 190.0])
+        t_x = np.array([0.0, 3.0, 89.0, 28.0, 77.3, 1.0, 6.9, 60.0])
+        r, alpha, s, beta = parameters
+        packed = _paretonbd_clock.prepare(x, t_x, T, np.ones(8), edges, levels)
+        gradient, alive, found = np.empty(4), np.empty(8), np.empty(8)
+        _paretonbd_clock.kernel(np.array(parameters), *packed, gradient, alive, found)
+        nodes, weights = np.polynomial.legendre.leggauss(30)
+        for i in range(8):
+            born, k, whole = -T[i], r + x[i], []
+
+            def log_clock(t, born=born):
+                ran = np.clip(
+                    np.minimum(edges[1:], born + t[:, None]) - np.maximum(edges[:-1], born), 0, None
+                )
+                return np.log(alpha + ran @ levels)
+
+            breaks = np.unique([t_x[i], *(e - born for e in edges if t_x[i] < e - born < T[i]), T[i]])
+            for a, b in pairwise(
+                np.unique([x for lo, hi in pairwise(breaks) for x in np.linspace(lo, hi, 41)])
+            ):
+                t = (a + b) / 2 + (b - a) / 2 * nodes
+                whole.append(np.log(weights * (b - a) / 2) - k * log_clock(t) - (s + 1) * np.log(beta + t))
+            living = -k * log_clock(T[i : i + 1])[0] - s * np.log(beta + T[i])
+            dead = np.log(s) + logsumexp(np.concatenate(whole))
+            exact = (
+                gammaln(k) - gammaln(r) + r * np.log(alpha) + s * np.log(beta) + np.logaddexp(living, dead)
+            )
+            assert found[i] == pytest.approx(exact, abs=5e-9)
+            assert alive[i] == pytest.approx(
+                np.exp(living - np.logaddexp(living, dead)), rel=1e-7, abs=1e-300
+            )
 
     def test_the_gradient_is_exact(self):
         edges, levels = np.array([-200, -70, -55.5, -20, 0.0]), np.array([1.2, 0.0, 0.7, 2.5])

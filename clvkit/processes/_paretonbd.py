@@ -21,6 +21,10 @@ from clvkit.processes._pack import pack, real, whole
 # change by a factor e: relative errors of 1e-9 and below.
 _N2, _W2 = (np.polynomial.legendre.leggauss(2)[0] + 1) / 2, np.polynomial.legendre.leggauss(2)[1] / 2
 _N4, _W4 = (np.polynomial.legendre.leggauss(4)[0] + 1) / 2, np.polynomial.legendre.leggauss(4)[1] / 2
+_N3, _W3 = (np.polynomial.legendre.leggauss(3)[0] + 1) / 2, np.polynomial.legendre.leggauss(3)[1] / 2
+_SHORT = 0.35  # the rule's error is (_SHORT)^6 · 3!⁴ / (7 · 6!³), nine digits, for powers of p over a step h of a where
+# p (p+1) … (p+5) (h/a)^6 is less: where, near enough, p h/a + 2.5 h/a is less than _SHORT
+FAR = 300.0  # logs of integrands further apart than this are summed in another unit
 
 
 def prepare(x, t_x, T, n) -> tuple[np.ndarray, np.ndarray]:
@@ -50,7 +54,7 @@ def _piece(k, s1, alpha, beta, low, high, mean):
     change = k * math.log((alpha + high) / (alpha + low)) + s1 * math.log((beta + high) / (beta + low))
     kappa = min(alpha, beta)
     width = math.log((kappa + high) / (kappa + low))
-    fine = change < 0.05
+    fine = change + 1.5 * width < 0.045  # as `_SHORT`, for two nodes
     parts = 1 if fine else math.ceil(max(change, width))
     step = width / parts
     top = -k * math.log(alpha + low) - s1 * math.log(beta + low)  # the integrand falls: its largest value
@@ -76,6 +80,69 @@ def _piece(k, s1, alpha, beta, low, high, mean):
     return top + math.log(total)
 
 
+@njit(cache=True, error_model="numpy", inline="always")
+def begin(sums, unit):
+    """An empty integral, summed in units of e^unit.
+
+    ``sums`` (6,) holds four averages under the integrand times the integral, the integral, and the unit.
+    """
+    sums[:5] = 0.0
+    sums[5] = unit
+
+
+@njit(cache=True, error_model="numpy")
+def lift(sums, unit):
+    """Another unit for what has been summed."""
+    sums[:5] *= math.exp(sums[5] - unit)
+    sums[5] = unit
+
+
+@njit(cache=True, error_model="numpy")
+def add(sums, log_value, mean):
+    """A part of an integral is added: its log and the averages (4,) under it."""
+    if log_value - sums[5] > FAR:
+        lift(sums, log_value)
+    w = math.exp(log_value - sums[5])
+    for j in range(4):
+        sums[j] += w * mean[j]
+    sums[4] += w
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _log1p_small(u):
+    """log(1 + u) for 0 ≤ u ≤ 0.3, to ten digits and more."""
+    z = u / (2.0 + u)
+    square = z * z
+    return 2.0 * z * (1.0 + square * (1.0 / 3.0 + square * (0.2 + square * (1.0 / 7.0 + square / 9.0))))
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def is_short(k, s1, a, b, speed, width):
+    """Whether `add_short` may be used."""
+    one, other = speed * width / a, width / b
+    return k * one + s1 * other + 2.5 * max(one, other) < _SHORT
+
+
+@njit(cache=True, error_model="numpy")
+def add_short(sums, k, s1, a, b, log_a, log_b, speed, width):
+    """The integral of (a + speed·u)^-k (b + u)^-s1 over u in [0, width], which changes little there, is added.
+
+    ``log_a`` and ``log_b`` are the logarithms of a and b; averages are those of log and inverse of both factors.
+    """
+    top = -k * log_a - s1 * log_b
+    if top - sums[5] > FAR:
+        lift(sums, top)
+    for j in range(3):
+        u = width * _N3[j]
+        la, lb = log_a + _log1p_small(speed * u / a), log_b + _log1p_small(u / b)
+        w = width * _W3[j] * math.exp(-k * la - s1 * lb - sums[5])
+        sums[0] += w * la
+        sums[1] += w / (a + speed * u)
+        sums[2] += w * lb
+        sums[3] += w / (b + u)
+        sums[4] += w
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def kernel(parameters, F, I, gradient, alive, cell):  # noqa: E741
     """Log-likelihood of all cells.
@@ -89,26 +156,23 @@ def kernel(parameters, F, I, gradient, alive, cell):  # noqa: E741
     up, up_slope = rising(r, distinct[-1])
     tail = np.empty(ends.size)  # log of the integral from each moment to the latest one of its block
     means = np.empty((ends.size, 4))
-    here = np.empty(4)
+    here, sums = np.empty(4), np.empty(6)
+    log_age, log_age_beta = np.log(alpha + ends), np.log(beta + ends)
     for block in range(distinct.size):
-        k = r + distinct[block]
+        k, s1 = r + distinct[block], s + 1.0
         first = starts[block]
         tail[first] = -np.inf
         means[first] = 0.0
+        begin(sums, -k * log_age[first] - s1 * log_age_beta[first])
         for e in range(first + 1, starts[block + 1]):
-            piece = _piece(k, s + 1.0, alpha, beta, ends[e], ends[e - 1], here)
-            before = tail[e - 1]
-            if before > piece:
-                share = math.exp(piece - before)
-                tail[e] = before + math.log1p(share)
-                share = share / (1.0 + share)
+            a, b, width = alpha + ends[e], beta + ends[e], ends[e - 1] - ends[e]
+            if is_short(k, s1, a, b, 1.0, width):
+                add_short(sums, k, s1, a, b, log_age[e], log_age_beta[e], 1.0, width)
             else:
-                share = math.exp(before - piece)
-                tail[e] = piece + math.log1p(share)
-                share = 1.0 / (1.0 + share)
+                add(sums, _piece(k, s1, alpha, beta, ends[e], ends[e - 1], here), here)
+            tail[e] = sums[5] + math.log(sums[4])
             for j in range(4):
-                means[e, j] = means[e - 1, j] + share * (here[j] - means[e - 1, j])
-    log_age, log_age_beta = np.log(alpha + ends), np.log(beta + ends)
+                means[e, j] = sums[j] / sums[4]
     log_alpha, log_beta, log_s = math.log(alpha), math.log(beta), math.log(s)
     total = g_r = g_alpha = g_s = g_beta = 0.0
     for i in range(xs.size):

@@ -7,7 +7,8 @@ Schmittlein, Morrison & Colombo (1987) for a purchase rate λ g(t). The constant
 
 ``g`` is constant between changes of the calendar. On such a piece from a, α+Λ(τ) = g · (α' + τ) with
 α' = (α+Λ(a))/g − a, so that the integral over it is that of the model without a clock at another α; where g is zero, it
-is elementary. Customers with the same first day and x share the tail, summed backward from T as without a clock.
+is elementary. Customers with the same first day and x share the tail, summed backward from T as without a clock; all with
+the same first day share the logarithms at the nodes of whole pieces, whatever their x.
 """
 
 import math
@@ -17,7 +18,9 @@ from numba import njit
 
 from clvkit.processes._betageo import rising
 from clvkit.processes._pack import pack, real, whole
-from clvkit.processes._paretonbd import _piece
+from clvkit.processes._paretonbd import _N4, _W4, FAR, _piece, add, add_short, begin, is_short, lift
+
+_SMOOTH = 1.05  # as `_SHORT` of the kernel without a clock, for four nodes: p h/a + 3.5 h/a is to be less
 
 
 def prepare(x, t_x, T, n, changes, levels) -> tuple[np.ndarray, np.ndarray]:
@@ -28,7 +31,7 @@ def prepare(x, t_x, T, n, changes, levels) -> tuple[np.ndarray, np.ndarray]:
     """
     x = np.asarray(x, np.int64)
     t_x, T, n = (np.asarray(one, float) for one in (t_x, T, n))
-    order = np.lexsort((-t_x, T, x))  # blocks of one x and first day, the latest last purchase first
+    order = np.lexsort((-t_x, x, T))  # blocks of one first day and x, the latest last purchase first
     block = np.concatenate([[True], (np.diff(x[order]) != 0) | (np.diff(T[order]) != 0)])
     starts = np.append(np.flatnonzero(block), order.size)
     passed = np.concatenate([[0.0], np.cumsum(np.diff(changes) * levels)])
@@ -57,6 +60,38 @@ def _place(changes, at):
     return max(0, min(place, changes.size - 2))
 
 
+@njit(cache=True, error_model="numpy")
+def _add_part(sums, k, s, a, beta, speed, low, high, here):
+    """The integral over [low, high] of a piece at ``speed`` is added; ``a`` is α+Λ at low, ``here`` (4,) room to work in."""
+    b, width = beta + low, high - low
+    if is_short(k, s + 1.0, a, b, speed, width):
+        add_short(sums, k, s + 1.0, a, b, math.log(a), math.log(b), speed, width)
+    elif speed * width > 1e-9 * a:
+        value = _piece(k, s + 1.0, a / speed - low, beta, low, high, here) - k * math.log(speed)
+        here[0] += math.log(speed)
+        here[1] /= speed
+        add(sums, value, here)
+    else:
+        add(sums, _flat_piece(k, s, a, beta, low, high, here), here)
+
+
+@njit(cache=True, error_model="numpy")
+def _nodes(piece, T, alpha, beta, before, changes, levels, passed, at, weight, smooth):
+    """What the integrand over a whole ``piece`` needs of customers of age ``T``, whatever their x.
+
+    ``at`` (4 nodes, 4) receives log(α+Λ), 1/(α+Λ), log(β+τ) and 1/(β+τ), ``weight`` (4,) the weights of the nodes and
+    ``smooth`` (3,) how much both factors grow over the piece, and what their growth adds for any x.
+    """
+    low, width, speed = changes[piece] + T, changes[piece + 1] - changes[piece], levels[piece]
+    begun = alpha + passed[piece] - before
+    smooth[0], smooth[1] = speed * width / begun, width / (beta + low)
+    smooth[2] = 3.5 * max(smooth[0], smooth[1])
+    for j in range(4):
+        clock, tau = begun + speed * width * _N4[j], beta + low + width * _N4[j]
+        at[j, 0], at[j, 1], at[j, 2], at[j, 3] = math.log(clock), 1.0 / clock, math.log(tau), 1.0 / tau
+        weight[j] = width * _W4[j]
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def kernel(parameters, F, I, gradient, alive, cell):  # noqa: E741
     """Log-likelihood of all cells; arguments as those of the kernel without a clock."""
@@ -64,50 +99,69 @@ def kernel(parameters, F, I, gradient, alive, cell):  # noqa: E741
     recency, age, n = real(F, I, 0), real(F, I, 1), real(F, I, 2)
     changes, levels, passed = real(F, I, 3), real(F, I, 4), real(F, I, 5)
     xs, starts, order = whole(I, 0), whole(I, 1), whole(I, 2)
-    up, up_slope = rising(r, xs[-1])
+    up, up_slope = rising(r, xs.max())
     log_alpha, log_beta, log_s = math.log(alpha), math.log(beta), math.log(s)
-    here, mean = np.empty(4), np.empty(4)
+    here, mean, sums, full = np.empty(4), np.empty(4), np.empty(6), np.empty(6)
+    pieces = levels.size
+    at, weight, smooth = np.empty((pieces, 4, 4)), np.empty((pieces, 4)), np.empty((pieces, 3))
+    known, T = pieces, -1.0  # nodes of pieces from ``known`` on are of customers of age T
+    before = clock = 0.0
     total = g_r = g_alpha = g_s = g_beta = 0.0
     for block in range(starts.size - 1):
         first = starts[block]
-        x, T = xs[first], age[first]
+        if age[first] != T:
+            T, known = age[first], pieces
+            place = _place(changes, -T)
+            before = passed[place] + levels[place] * (-T - changes[place])  # clock at the first purchase
+            clock = passed[-1] - before
+        x = xs[first]
         k = r + x
-        place = _place(changes, -T)
-        before = passed[place] + levels[place] * (-T - changes[place])  # clock at the first purchase
-        clock = passed[-1] - before
         log_age, log_age_beta = math.log(alpha + clock), math.log(beta + T)
         living = -k * log_age - s * log_age_beta
-        tail = -np.inf
-        mean[:] = 0.0
-        top, piece = T, levels.size - 1  # the integral so far goes from here to T, and goes on in this piece
+        begin(sums, living)  # the integral over whole pieces, from T back to the last of them
+        piece = pieces - 1
         for i in range(first, starts[block + 1]):
-            while top > recency[i] and piece >= 0:
-                begin = changes[piece] + T
-                low, now = max(begin, recency[i]), piece
-                if begin >= recency[i]:
-                    piece -= 1
-                high, top = top, min(top, low)
-                if high - low <= 1e-12 * T:  # the rounding of a moment of change, and no time
-                    continue
-                speed = levels[now]
-                begun = passed[now] + speed * (low - T - changes[now]) - before
-                if speed * (high - low) > 1e-9 * (alpha + begun):
-                    other = (alpha + begun) / speed - low
-                    value = _piece(k, s + 1.0, other, beta, low, high, here) - k * math.log(speed)
-                    here[0] += math.log(speed)
-                    here[1] /= speed
+            while piece >= 0 and changes[piece] + T >= recency[i]:
+                if piece < known:
+                    _nodes(
+                        piece,
+                        T,
+                        alpha,
+                        beta,
+                        before,
+                        changes,
+                        levels,
+                        passed,
+                        at[piece],
+                        weight[piece],
+                        smooth[piece],
+                    )
+                    known = piece
+                if k * smooth[piece, 0] + (s + 1.0) * smooth[piece, 1] + smooth[piece, 2] < _SMOOTH:
+                    for j in range(4):
+                        node = at[piece, j]
+                        power = -k * node[0] - (s + 1.0) * node[2]
+                        if power - sums[5] > FAR:
+                            lift(sums, power)
+                        w = weight[piece, j] * math.exp(power - sums[5])
+                        sums[0] += w * node[0]
+                        sums[1] += w * node[1]
+                        sums[2] += w * node[2]
+                        sums[3] += w * node[3]
+                        sums[4] += w
                 else:
-                    value = _flat_piece(k, s, alpha + begun, beta, low, high, here)
-                if tail > value:
-                    share = math.exp(value - tail)
-                    tail += math.log1p(share)
-                    share = share / (1.0 + share)
-                else:
-                    share = math.exp(tail - value)
-                    tail = value + math.log1p(share)
-                    share = 1.0 / (1.0 + share)
-                for j in range(4):
-                    mean[j] += share * (here[j] - mean[j])
+                    low, a = changes[piece] + T, alpha + passed[piece] - before
+                    _add_part(sums, k, s, a, beta, levels[piece], low, changes[piece + 1] + T, here)
+                piece -= 1
+            full[:] = sums
+            high = changes[piece + 1] + T if piece >= 0 else 0.0
+            if high - recency[i] > 1e-12 * T:  # else the rounding of a moment of change, and no time
+                # and the rest of the piece that the last purchase lies in
+                a = alpha + passed[piece] + levels[piece] * (recency[i] - T - changes[piece]) - before
+                _add_part(full, k, s, a, beta, levels[piece], recency[i], high, here)
+            tail = full[5] + math.log(full[4]) if full[4] > 0 else -np.inf
+            for j in range(4):
+                mean[j] = full[j] / full[4] if full[4] > 0 else 0.0
             value = up[x] + r * log_alpha + s * log_beta + living
             d_r, d_alpha, d_s, d_beta = -log_age, -k / (alpha + clock), -log_age_beta, -s / (beta + T)
             dead = small = 0.0
