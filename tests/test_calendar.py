@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 from study_files import PARAMS
-from test_clock import AS_OF, DAYS, world
+from test_clock import AS_OF, CDNOW, DAYS, world
 
 from clvkit.calendar import MONTH_NAMES, Calendar, Factor, known_at, make_calendar
 from clvkit.calendar_section import KNOW_A_CLOCK, CalendarSection, Window, normalised, with_windows
@@ -15,6 +15,7 @@ from clvkit.chapters.calendar import season, with_and_without
 from clvkit.clock import Clock
 from clvkit.errors import FitError, StudyError
 from clvkit.fitting import fit_process
+from clvkit.histories import Histories
 from clvkit.models_section import ModelsSection
 from clvkit.study import load_study
 
@@ -198,6 +199,55 @@ def test_a_planted_speed_of_a_window_is_found_again():
                          processes=("mbgnbd",), sampled=()), AS_OF)  # fmt: skip
     (one,) = made.windows
     assert one.low < 0.3 < one.high and one.value == pytest.approx(0.3, rel=0.3)
+
+
+@pytest.fixture(scope="module")
+def sold():
+    return bought("mbgnbd", true_clock(False, 2.5), 20_000, 2)
+
+
+class TestPromotion:
+    """A promotion as a change of clock: a window in which purchases come more than twice as fast."""
+
+    SALE = Window(
+        first=date(2022, 8, 1), last=date(2022, 9, 30), reason="sale", treatment="compress", speed=2.5
+    )
+
+    def calendar(self, sold, *windows):
+        only = ModelsSection(headline="mbgnbd", processes=("mbgnbd",), sampled=())
+        return make_calendar(CalendarSection(windows=windows), *sold, only, AS_OF)
+
+    def test_it_describes_the_history_better(self, sold):
+        made = self.calendar(sold, self.SALE)
+        inside, outside = made.clock.reading(np.array([[-500.0, -490.0], [-100.0, -90.0]])) @ [-1, 1]
+        assert (inside, outside) == pytest.approx((25.0, 10.0))
+        on = fit_process("mbgnbd", sold[0], ModelsSection(), sample=False, **made.timed)
+        off = fit_process("mbgnbd", sold[0], ModelsSection(), sample=False, repeats=sold[1])
+        true, treated, untreated = (r / alpha for r, alpha in (CDNOW["mbgnbd"][:2], on.mle[:2], off.mle[:2]))
+        print(f"r / alpha {true:.4f}, untreated {untreated:.4f}, treated {treated:.4f}")
+        assert on.log_likelihood > off.log_likelihood + 500
+        assert abs(treated / true - 1) < 0.05 and untreated / true - 1 > 0.08
+
+    def test_its_speed_is_found(self, sold):
+        (one,) = self.calendar(
+            sold, self.SALE.model_copy(update={"treatment": "estimate", "speed": 0.0})
+        ).windows
+        assert one.low < 2.5 < one.high and one.value == pytest.approx(2.5, rel=0.15)
+
+    def test_one_to_come_is_forecast(self, sold):
+        coming = Window(
+            first=date(2024, 3, 1), last=date(2024, 3, 31), reason="sale", treatment="compress", speed=2.5
+        )
+        rows, draws = sold[0].head(50), np.array([CDNOW["mbgnbd"]])
+        months = []
+        for windows in ((self.SALE,), (self.SALE, coming)):
+            made = self.calendar(sold, *windows)
+            fit = fit_process("mbgnbd", sold[0], ModelsSection(), sample=False, **made.timed)
+            who = Histories.of(fit, rows)
+            months.append([(who.p_alive(draws) * who.expected(draws, days)).sum() for days in (60.0, 91.0)])
+        (february, march), (same, more) = months
+        assert same == pytest.approx(february, rel=1e-9)  # nothing before it changes
+        assert 2.2 < (more - february) / (march - february) < 2.5  # some have left by then who bought in it
 
 
 def test_unknown_fields_are_refused():
