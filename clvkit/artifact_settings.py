@@ -40,9 +40,16 @@ def source(study: "Study", arguments: Arguments) -> dict:
 
     return as_of(study, arguments) | {
         "currency": study.currency,
-        "ledger": with_windows(study.ledger, study.calendar).model_dump(mode="json", exclude=_SHOWN_ONLY),
+        "ledger": with_windows(study.ledger, study.calendar, study.promotions).model_dump(
+            mode="json", exclude=_SHOWN_ONLY
+        ),
         "banned_columns": sorted(study.privacy.banned_columns),
     }
+
+
+def contract(study: "Study", arguments: Arguments) -> dict:
+    """What decides which relations contracts make up."""
+    return as_of(study, arguments) | {"contracts": study.contracts.model_dump(mode="json")}
 
 
 def truncation(study: "Study", arguments: Arguments) -> dict:

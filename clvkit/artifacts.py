@@ -59,7 +59,7 @@ def _ledger(bench: "Workbench") -> Any:
     from clvkit.ledger import build_ledger
 
     study, erased = bench.study, Suppression.load(bench.study_folder)
-    return build_ledger(with_windows(study.ledger, study.calendar), as_of=study.as_of, currency=study.currency, base=study.base,
+    return build_ledger(with_windows(study.ledger, study.calendar, study.promotions), as_of=study.as_of, currency=study.currency, base=study.base,
                         crosswalk=bench.study_folder / CROSSWALK, banned=study.privacy.banned_columns,
                         withhold=lambda lines: withhold(lines, erased))  # fmt: skip
 
@@ -106,15 +106,17 @@ def _gaps(bench: "Workbench") -> "pd.DataFrame":
 
 
 def _calendar(bench: "Workbench") -> Any:
-    from clvkit.calendar import Calendar, make_calendar
+    from clvkit.calendar import Calendar, make_calendar, season_unknown
     from clvkit.customers import daily_purchases
     from clvkit.truncation_fit import of_fitted
 
     study = bench.study
-    if not study.calendar.acts:
-        return Calendar(study.as_of)
     known = of_fitted(bench.summary(), study.models.left_truncation)
     daily = daily_purchases(bench.purchases().semi_join(known, "customer"), bench.known_until)
+    if not study.calendar.acts:
+        return Calendar(
+            study.as_of, untold="" if daily.empty else season_unknown(daily, bench.known_until) or ""
+        )
     return make_calendar(
         study.calendar, bench.fitted_cells(), daily, study.models, study.as_of, study.days_per_year
     )
@@ -172,7 +174,7 @@ def _spend_drift(bench: "Workbench") -> Any:
 
 def _fit_by_segment(bench: "Workbench") -> Any:
     from clvkit.processes import REGULAR
-    from clvkit.segments import fit_process_by_segment
+    from clvkit.segments import fit_process_by_segment, segment_names
     from clvkit.truncation_fit import from_birth
 
     models = bench.study.models
@@ -182,6 +184,7 @@ def _fit_by_segment(bench: "Workbench") -> Any:
         models,
         days_per_year=bench.study.days_per_year,
         gaps=bench.gaps() if models.headline == REGULAR else None,
+        known=set(segment_names(bench.cells())),
         **bench.calendar().timed,
     )
 
@@ -332,6 +335,8 @@ KINDS: dict[str, Kind] = {
     "cells": _table("cells"),
     "spend_cells": _table("spend_cells"),
     "score_cells": _table("score_cells"),
+    "contracts": Kind(lambda bench: bench.seen.contracts(), settings.contract, "clvkit.contracts:Contracts", ("ledger",),
+                      ("clvkit.contracts", "clvkit.contracts_section"), _ENGINE),
     "truncation": Kind(_truncation, settings.truncation, "clvkit.truncation:Truncation", ("ledger",),
                        ("clvkit.truncation",), _ENGINE),
     "gaps": Kind(_gaps, settings.as_seen, None, ("ledger",), (*_SEEING, "clvkit.rhythm"), _ENGINE),
@@ -341,7 +346,7 @@ KINDS: dict[str, Kind] = {
     "retention": Kind(_retention, settings.retention, "clvkit.retention:Retention", ("ledger",),
                       ("clvkit.retention", "clvkit.survival", "clvkit.cohorts"), (*_ENGINE, "lifelines")),
     "fit": Kind(_fit, settings.fit, "clvkit.fit:Fit", ("cells",), _FITTING, _MATHS),
-    "calendar": Kind(_calendar, settings.calendar, "clvkit.calendar:Calendar", ("cells",), (*_FITTING, *_SEEING), _MATHS),
+    "calendar": Kind(_calendar, settings.calendar, "clvkit.calendar:Calendar", ("ledger", "cells"), (*_FITTING, *_SEEING), _MATHS),
     "treatments": Kind(_treatments, settings.treatment, None, ("cells", "averaged", "spend"),
                        (*_VALUING, "clvkit.calendar_treatments"), _MATHS),
     "spend_choice": Kind(_spend_choice, settings.spend, "clvkit.spend_choice:SpendChoice",

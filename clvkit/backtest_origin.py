@@ -15,6 +15,7 @@ from clvkit.fitting import fit_process, fit_spend
 from clvkit.forecast import STEP_DAYS, Forecast, forecast, steps_to
 from clvkit.processes import REGULAR
 from clvkit.rhythm import gap_statistics
+from clvkit.segments import segment_names
 from clvkit.spend_choice import choose_spend, last_purchases
 from clvkit.spend_segments import SegmentMeans
 from clvkit.truncation_fit import from_birth, left_in, of_fitted
@@ -73,9 +74,7 @@ def from_origin(purchases: "ir.Table", origin: date, horizon_days: int, setting:
     made = []
     known_from_birth = of_fitted(summary, models.left_truncation)
     gaps = gap_statistics(purchases, origin, known_from_birth) if REGULAR in models.processes else None
-    for fit, spend in _candidates(
-        purchases, origin, summary, left_in(cells, models.left_truncation), setting, gaps
-    ):
+    for fit, spend in _candidates(purchases, origin, summary, cells, setting, gaps):
         seen = forecast(
             fit,
             spend,
@@ -148,8 +147,13 @@ def _candidates(
     setting: Setting,
     gaps: "pd.DataFrame | None",
 ) -> "Iterator[tuple[Fit | SegmentedFit | CovariateFit, Fit | SegmentedFit]]":
-    """Every fit that is tried, with the model of spend that goes with it: each process, and the headline's refinements."""
+    """Every fit that is tried, with the model of spend that goes with it: each process, and the headline's refinements.
+
+    ``cells`` are of everybody known at the origin. A fit by segment needs two of them that customers to learn from were in
+    by then.
+    """
     models, money = setting.models, setting.minor_per_unit
+    everybody, cells = cells, left_in(cells, models.left_truncation)
     spend = _spend(purchases, origin, summary, setting)
     timed = _calendar(purchases, origin, summary, cells, setting).timed
     for name in models.processes:
@@ -166,13 +170,14 @@ def _candidates(
             ),
             spend,
         )
-    if models.by_segment:
+    if models.by_segment and segment_names(from_birth(cells)).nunique() > 1:
         from clvkit.segments import fit_process_by_segment, fit_spend_by_segment
 
         own = gaps if models.headline == REGULAR else None
         fit = fit_process_by_segment(
-            models.headline, from_birth(cells), models, days_per_year=setting.days_per_year, gaps=own, **timed
-        )
+            models.headline, from_birth(cells), models, days_per_year=setting.days_per_year, gaps=own,
+            known=set(segment_names(everybody)), **timed,
+        )  # fmt: skip
         if spend.process != "segment_means":
             spend = fit_spend_by_segment(customers.score_cells(summary), models, money, model=spend.process)
         yield fit, spend

@@ -57,6 +57,7 @@ class Calendar:
     refused : sentences, one for everything that was asked for and cannot be told from the data.
     turns : how often factors and the fit were found in turns.
     daily : ``day, first, repeat``: first and repeat purchases of the customers known, by day; None where nothing acts.
+    untold : why no season could be told from these data, where none is asked for; empty where one could.
     """
 
     as_of: date
@@ -66,6 +67,7 @@ class Calendar:
     refused: tuple[str, ...] = ()
     turns: int = 0
     daily: "pd.DataFrame | None" = field(default=None, compare=False, repr=False)
+    untold: str = ""
 
     @property
     def timed(self) -> dict:
@@ -82,6 +84,7 @@ class Calendar:
             "windows": [asdict(one) for one in self.windows],
             "refused": list(self.refused),
             "turns": self.turns,
+            "untold": self.untold,
         }
         (folder / "calendar.json").write_text(json.dumps(made), encoding="utf-8")
         if self.daily is not None:
@@ -102,6 +105,7 @@ class Calendar:
             tuple(made["refused"]),
             made["turns"],
             pd.read_parquet(days) if days.exists() else None,
+            made["untold"],
         )
 
 
@@ -143,8 +147,10 @@ def make_calendar(
     daily = daily.loc[daily["day"].dt.date <= as_of, ["day", "first", "repeat"]].reset_index(drop=True)
     _require_possible(section, daily)
     refused, season = [], section.season
-    if season == "estimate" and (why := _season_unknown(daily, as_of)):
-        refused.append(why)
+    if season == "estimate" and (why := season_unknown(daily, as_of)):
+        refused.append(
+            f"The season cannot be estimated: {why} No season is taken; `calendar.month_factors` can give one."
+        )
         season = "none"
     windows = [one for one in section.windows if one.treatment != "ignore"]
     asked = [one for one in windows if one.treatment == "estimate"]
@@ -255,18 +261,17 @@ def _require_possible(section: CalendarSection, daily: "pd.DataFrame") -> None:
             )
 
 
-def _season_unknown(daily: "pd.DataFrame", as_of: date) -> str | None:
-    """Why a season cannot be told from the age of the customers; None where it can."""
+def season_unknown(daily: "pd.DataFrame", as_of: date) -> str | None:
+    """Why a season cannot be told from the age of the customers; None where it can. ``daily``: ``day, first``."""
     days = (as_of - daily["day"].iloc[0].date()).days + 1
     first = daily.groupby(daily["day"].dt.to_period("M"))["first"].sum().to_numpy(float)
     months = float(first.sum() ** 2 / (first**2).sum())
     if days >= FEWEST_DAYS and months >= FEWEST_MONTHS:
         return None
     return (
-        f"The season cannot be estimated: purchases are known for {numbers.count(days)} days ({FEWEST_DAYS} are needed, two "
-        f"whole years), and first purchases came as if evenly over {numbers.number(months, 1)} months "
-        f"({FEWEST_MONTHS:.0f} are needed). With less, season and age cannot be told apart: what a month does and what "
-        "becomes of customers of that age are the same. No season is taken; `calendar.month_factors` can give one."
+        f"purchases are known for {numbers.count(days)} days ({FEWEST_DAYS} are needed, two whole years), and first purchases "
+        f"came as if evenly over {numbers.number(months, 1)} months ({FEWEST_MONTHS:.0f} are needed). With less, season and "
+        "age cannot be told apart: what a month does and what becomes of customers of that age are the same."
     )
 
 

@@ -11,6 +11,7 @@ from clvkit.section import Section
 
 if TYPE_CHECKING:
     from clvkit.ledger.section import LedgerSection
+    from clvkit.promotions import PromotionsSection
 
 Treatment = Literal["ignore", "compress", "estimate"]
 TREATMENTS: tuple[Treatment, ...] = ("ignore", "compress", "estimate")
@@ -149,15 +150,19 @@ def normalised(factors: dict[int, float]) -> dict[int, float]:
     return {m: factors[m] / mean for m in MONTHS}
 
 
-def with_windows(ledger: "LedgerSection", calendar: CalendarSection) -> "LedgerSection":
-    """The section of the ledger that takes the windows of the calendar for days known to be odd.
+def with_windows(
+    ledger: "LedgerSection", calendar: CalendarSection, promotions: "PromotionsSection"
+) -> "LedgerSection":
+    """The section of the ledger that takes the windows of the calendar, and promotions, for days known to be odd.
 
     Such days are no part of what is usual, whatever is done about them elsewhere.
     """
     from clvkit.ledger.anomalies import IgnoreWindow
 
-    if not calendar.windows:
+    known = [(one.first, one.last, one.reason) for one in calendar.windows]
+    known += [(one.first, one.last, name) for name, one in promotions.windows.items()]
+    if not known:
         return ledger
-    known = tuple(IgnoreWindow(first=w.first, last=w.last, reason=w.reason) for w in calendar.windows)
-    anomalies = ledger.anomalies.model_copy(update={"ignore": (*ledger.anomalies.ignore, *known)})
+    more = tuple(IgnoreWindow(first=first, last=last, reason=reason) for first, last, reason in known)
+    anomalies = ledger.anomalies.model_copy(update={"ignore": (*ledger.anomalies.ignore, *more)})
     return ledger.model_copy(update={"anomalies": anomalies})

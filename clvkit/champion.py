@@ -14,6 +14,7 @@ import pandas as pd
 from clvkit import numbers
 from clvkit.checks import Check
 from clvkit.processes import REGULAR
+from clvkit.rules import listed
 
 if TYPE_CHECKING:
     from clvkit.backtest_results import Backtest, Backtests
@@ -54,7 +55,8 @@ class Choice:
     in the trial that was chosen on and the one quoted from, ``bias_…`` (of the number of purchases) and ``rmse_…``
     (purchases per customer), both at maximum likelihood, ``coverage_…`` (share of customers inside their 90 %
     interval), ``calibration_…`` (mean absolute error over tenths of the customers, per customer); NaN where there
-    is none. ``quoted`` is None with one origin, ``chosen_on`` with none.
+    is none. ``customers`` were fitted to: where these differ, likelihoods do not compare. ``quoted`` is None with one
+    origin, ``chosen_on`` with none. ``rules`` has one row a simple rule: ``label``, ``bias_…`` and ``rmse_…`` as above.
     """
 
     champion: str
@@ -62,6 +64,7 @@ class Choice:
     chosen_on: Trial | None
     quoted: Trial | None
     table: pd.DataFrame
+    rules: pd.DataFrame
 
     @property
     def reason(self) -> str:
@@ -72,12 +75,12 @@ class Choice:
         row = self.table.set_index("process").loc[self.champion]
         if self.chosen_on is None:
             return (
-                f"{row['label']} has the lowest BIC; the study names no date to try the processes from, so nothing is "
-                "known of their errors."
+                f"{row['label']} has the lowest BIC{self._among}; the study names no date to try the processes from, so "
+                "nothing is known of their errors."
             )
         if np.isnan(row["bias_chosen"]):
             return (
-                f"{row['label']} has the lowest BIC; {self.chosen_on.words} nobody bought again, so the forecasts "
+                f"{row['label']} has the lowest BIC{self._among}; {self.chosen_on.words} nobody bought again, so the forecasts "
                 "cannot be told apart."
             )
         text = (
@@ -86,8 +89,29 @@ class Choice:
             f"{numbers.percent(NEAR, 0)} of the least"
         )
         if self.quoted is None:
-            return f"{text}; with one back-test only, that error flatters it."
-        return f"{text}. {self._later(self.champion, digits)}."
+            return f"{text}; with one back-test only, that error flatters it.{self._rule('chosen')}"
+        return f"{text}. {self._later(self.champion, digits)}.{self._rule('quoted')}"
+
+    @property
+    def _among(self) -> str:
+        """Which processes compare by likelihood, where not all were fitted to the same customers."""
+        return (
+            "" if self.table["customers"].nunique() == 1 else " of the processes fitted to the same customers"
+        )
+
+    def _rule(self, word: str) -> str:
+        """How the error per customer of the best simple rule stands beside the champion's, in a sentence."""
+        own = self.table.set_index("process").loc[self.champion, f"rmse_{word}"]
+        if self.rules.empty or np.isnan(own):
+            return ""
+        best = self.rules.loc[self.rules[f"rmse_{word}"].idxmin()]
+        other = best[f"rmse_{word}"]
+        digits = next((d for d in range(2, MOST_DIGITS + 1) if round(own, d) != round(other, d)), MOST_DIGITS)
+        beside = "above" if other > own else "below" if other < own else "the same as"
+        return (
+            f" The best simple rule there, {best['label']}, has an error per customer of {numbers.number(other, digits)}, "
+            f"{beside} the {numbers.number(own, digits)} of this process."
+        )
 
     def _later(self, process: str, digits: int = 1) -> str:
         """The error of a process in the trial that had no part in the choice."""
@@ -113,7 +137,7 @@ class Choice:
             threshold=self.headline,
             recommendation=""
             if same
-            else f"{self._how()} to value with {champion}, or keep {headline} and say in the study why.",
+            else f"{self._how()}, so that the value is computed with {champion}; or keep {headline} and say in the study why.",
             chapter="04_value",
         )
 
@@ -122,11 +146,11 @@ class Choice:
         process, settings = self.champion, []
         for suffix, field in REFINED_BY.items():
             if process.endswith(suffix):
-                settings.append(f"{field} to value")
+                settings.append(f"{field} to 'value'")
             elif self.headline.endswith(suffix):
-                settings.append(f"{field} to compare")
+                settings.append(f"{field} to 'compare'")
             process = process.removesuffix(suffix)
-        return "Set " + " and ".join([f"models.headline to {process}", *settings])
+        return f"Set {listed([f'models.headline to {process}', *settings])}"
 
     def _said(self, process: str, digits: int) -> dict[str, str]:
         """The errors of a process in the trials that it has one in, in words."""
@@ -188,6 +212,7 @@ def choose(fits: "dict[str, Fit]", backtests: "Backtests", headline: str) -> Cho
     for name, fit in fits.items():
         base = fit.process.partition("-")[0]
         row = {
+            "customers": fit.customers,
             "process": name,
             "label": fit.label,
             "refines": base if name != base else SIMPLER.get(name),
@@ -201,7 +226,21 @@ def choose(fits: "dict[str, Fit]", backtests: "Backtests", headline: str) -> Cho
             row |= {f"{key}_{word}": value for key, value in _measures(found).items()}
         rows.append(row)
     table = pd.DataFrame(rows)
-    return Choice(_best(table), headline, chosen_on, quoted, table)
+    return Choice(
+        _best(table, headline), headline, chosen_on, quoted, table, _rules(backtests, chosen_on, quoted)
+    )
+
+
+def _rules(backtests: "Backtests", chosen_on: Trial | None, quoted: Trial | None) -> pd.DataFrame:
+    """What the simple rules did in the same trials: they are the same whatever the process."""
+    rows: dict[str, dict] = {}
+    for trial, word in ((chosen_on, "chosen"), (quoted, "quoted")):
+        found = next((b for b in backtests if trial and b.origin == trial.origin), None)
+        for name, rule in ({} if found is None else found.baselines).items():
+            measures = {f"bias_{word}": rule.accuracy.bias, f"rmse_{word}": rule.accuracy.rmse}
+            rows[name] = rows.get(name, {"label": rule.label}) | measures
+    frame = pd.DataFrame(rows.values())
+    return frame.astype({name: float for name in frame if name != "label"})
 
 
 def _measures(backtest: "Backtest | None") -> dict[str, float]:
@@ -215,10 +254,11 @@ def _measures(backtest: "Backtest | None") -> dict[str, float]:
             "coverage": backtest.coverage, "calibration": gaps}  # fmt: skip
 
 
-def _best(table: pd.DataFrame) -> str:
+def _best(table: pd.DataFrame, headline: str) -> str:
     tried = table[table["rmse_chosen"].notna() & table["bias_chosen"].notna()]
-    if tried.empty:
-        return str(table.loc[table["bic"].idxmin(), "process"])
+    if tried.empty:  # a likelihood compares with those of the same customers only
+        same = table[table["customers"] == table.set_index("process")["customers"][headline]]
+        return str(same.loc[same["bic"].idxmin(), "process"])
     near = tried[tried["rmse_chosen"] <= tried["rmse_chosen"].min() * (1 + NEAR)].set_index("process")
     off = near["bias_chosen"].abs()
     best, simpler = off.idxmin(), near.loc[off.idxmin(), "refines"]

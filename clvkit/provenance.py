@@ -18,6 +18,7 @@ USE_FIT = ("valuation", "scores", "sensitivity", "spend_values")
 KIND_WORDS = {
     "ledger": "every source row with its state, and the purchases they make",
     "cells": "customers who are alike in frequency, recency and T, counted",
+    "contracts": "the contracts, and the relations they make up",
     "spend_cells": "repeat customers who are alike in frequency and spend, counted",
     "score_cells": "customers who are alike in all that value depends on, counted",
     "averaged": "those of them who are valued as their segment",

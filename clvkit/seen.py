@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pandas as pd
 
+    from clvkit.contracts import Contracts
     from clvkit.covariate_people import People
     from clvkit.ledger import Ledger
     from clvkit.study import Study
@@ -77,6 +78,16 @@ class Seen:
         from clvkit.acquisition import channel_of
 
         return channel_of(*self._known, by)
+
+    def contracts(self) -> "Contracts | None":
+        """The contracts of the study, and the relations they make up; None where it names no source of them."""
+        from clvkit.contracts import contracts
+
+        section = self.study.contracts
+        if section.source is None:
+            return None
+        rows = self.ledger.tables[section.source].to_pyarrow().to_pandas()
+        return contracts(rows, section, self.study.as_of)
 
     @property
     def _known(self) -> "tuple[list[pd.DataFrame], pd.DataFrame | None]":

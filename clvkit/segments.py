@@ -21,6 +21,8 @@ from clvkit.optimum import climb
 from clvkit.processes.base import Model
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import pandas as pd
 
     from clvkit.clock import Clock
@@ -199,6 +201,7 @@ def fit_process_by_segment(
     clock: "Clock | None" = None,
     repeats: "pd.DataFrame | None" = None,
     gaps: "pd.DataFrame | None" = None,
+    known: "Collection[str]" = (),
 ) -> SegmentedFit:
     """Fit a purchase process by segment, with partial pooling.
 
@@ -207,6 +210,8 @@ def fit_process_by_segment(
     cells, clock, repeats, gaps : as `clvkit.fitting.fit_process` takes them, cells with ``segment``. All segments have
         the k of MBG/CNBD-k that all customers together have.
     sample : whether to draw a posterior; default: whether ``section.sampled`` names the process.
+    known : further segments, without a customer to learn from, such as one that lies wholly in a burn-in: they have the
+        parameters that segments have in general, and of these as much uncertainty as segments differ.
 
     Raises
     ------
@@ -236,6 +241,7 @@ def fit_process_by_segment(
         gain=gain,
         densities=0.0 if pooled.model.discrete else k * float((cells["frequency"] * cells["n"]).sum()),
         sample_it=process in section.sampled if sample is None else sample,
+        unseen=tuple(sorted(set(known) - set(packed))),
     )
 
 
@@ -280,6 +286,7 @@ def _fit_packed(
     sample_it: bool,
     model: Model | None = None,
     gain: float = 0.0,
+    unseen: tuple[str, ...] = (),
 ) -> SegmentedFit:
     """Fit a model by segment around the fit of all.
 
@@ -289,6 +296,7 @@ def _fit_packed(
     packed : per segment, the cells as `Model.prepare` packs them, in multiples of ``pooled.scale``, and its customers.
     densities : times (or amounts) whose densities the likelihood multiplies, for stating it in the unit of the fit.
     model : the likelihood of the packed cells, where it is not that of the fit of all; ``gain`` is added to it.
+    unseen : segments of nobody.
     """
     began, model = time.perf_counter(), model or pooled.model
     if len(packed) < 2:
@@ -299,18 +307,19 @@ def _fit_packed(
         )
     start = pooled.coordinates(pooled.mle[None])[0]
     targets = [model.target(F, whole, None) for F, whole, _ in packed.values()]
+    targets += [model.target(np.empty(0), np.empty(0, np.int64), None)] * len(unseen)
     found = estimate(targets, start)
     peaks = side_by_side(climb, targets, found.eta)
-    customers = np.array([count for _, _, count in packed.values()])
+    customers = np.array([count for _, _, count in packed.values()] + [0] * len(unseen))
     restate = lambda eta: model.in_unit(model.from_coordinates(eta), pooled.scale)  # noqa: E731
     shift = densities * np.log(pooled.scale) - gain
     fit = SegmentedFit(
         replace(pooled, draws=None, method="mle", diagnostics={}),
-        tuple(packed),
+        (*packed, *unseen),
         customers,
         restate(found.eta),
         restate(np.array([peak.eta for peak in peaks])),
-        np.array([bool(peak.at_bound.any()) for peak in peaks]),
+        np.array([bool(peak.at_bound.any()) for peak in peaks]) | (customers == 0),
         found.centre,
         found.spread,
         found.log_likelihood - shift,

@@ -15,6 +15,7 @@ from clvkit.acquisition_section import AcquisitionSection, require_written
 from clvkit.backtest import BacktestSection
 from clvkit.calendar_section import KNOW_A_CLOCK, CalendarSection
 from clvkit.cohorts import CohortsSection
+from clvkit.contracts_section import BusinessModel, ContractsSection, require_contracts
 from clvkit.errors import StudyError
 from clvkit.ledger.section import LedgerSection
 from clvkit.migration import MigrationSection
@@ -85,6 +86,16 @@ class Study(Section):
     cohorts: CohortsSection = Field(
         default_factory=CohortsSection,
         description=("How customers are grouped by the date of their first purchase."),
+    )
+    business_model: BusinessModel = Field(
+        "auto",
+        description=(
+            "Whether customers are seen to leave: contractual, non_contractual, hybrid (contracts, and purchases besides); "
+            "auto: what the data say."
+        ),
+    )
+    contracts: ContractsSection = Field(
+        default_factory=ContractsSection, description="Where contracts stand, and when they can be left."
     )
     retention: RetentionSection = Field(
         default_factory=RetentionSection, description=("When a silent customer is counted as lost.")
@@ -170,6 +181,13 @@ class Study(Section):
                 or "describe a source that holds customers, with accounts and about",
                 at=("inclusion", "min_survey_response", "about"),
             )
+        return value
+
+    @field_validator("contracts")
+    @classmethod
+    def _contracts_are_there(cls, value: ContractsSection, info: ValidationInfo) -> ContractsSection:
+        if ledger := info.data.get("ledger"):
+            require_contracts(value, ledger)
         return value
 
     @field_validator("acquisition")
@@ -311,7 +329,8 @@ def load_study(
         inherits: mappings merge key by key, lists and single values replace. Where that file says what is
         ``overridable``, nothing else may be set.
     overrides : values that replace the file's, by dotted key, written as in YAML:
-        ``{"value.margin": "0.4"}``. A path among them is relative to the current folder.
+        ``{"value.margin": "0.4"}``. A path among them is relative to the current folder. What is not ``overridable`` for
+        the file is not for them.
     as_of : the as-of date that replaces the file's.
 
     Raises
@@ -321,8 +340,12 @@ def load_study(
     path = Path(path)
     base = Path(os.path.abspath(path)).parent
     document = _read_chain(path, base, ())
+    above = _extended(path, base) if overrides else None
     for key, text in (overrides or {}).items():
-        document = _override(key, text, base).over(document)
+        given = _override(key, text, base)
+        problems = not_allowed(given, *above) if above else []
+        document = given.over(document)
+        document.problems += problems
     if as_of is not None:
         given = Document({"as_of": str(as_of)}, {("as_of",): Mark("the as-of date given")})
         document = given.over(document)
@@ -408,6 +431,15 @@ def _read_chain(path: Path, base: Path, children: tuple[Path, ...]) -> Document:
                 f"extends names a study that does not exist (got {parent!r})", place=str(mark), fix=error.fix
             ) from None
         raise
+
+
+def _extended(path: Path, base: Path) -> tuple[Document, str] | None:
+    """What the study of ``path`` extends, merged, and how it is shown; None where it extends nothing."""
+    parent = read_file(path).values.get("extends")
+    if parent is None:
+        return None
+    above = Path(os.path.normpath(path.parent / parent))
+    return _read_chain(above, base, (path,)), shown(above)
 
 
 def _override(key: str, text: str, base: Path) -> Document:

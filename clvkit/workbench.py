@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from ibis.expr.types import Table as IbisTable
 
     from clvkit.backtest_results import Backtests
+    from clvkit.business_model import KindOfBusiness
     from clvkit.calendar import Calendar
     from clvkit.checks import Check
     from clvkit.cohorts import CohortTriangles
+    from clvkit.contracts import Contracts
     from clvkit.covariates import CovariateFit
     from clvkit.currency_effect import CurrencyEffect
     from clvkit.fit import Fit
@@ -190,6 +192,20 @@ class Workbench(Recorder):
     def retention(self) -> "Retention":
         """How long customers keep buying, together and by cohort."""
         return self.get("retention")
+
+    def contracts(self) -> "Contracts | None":
+        """The contracts and the relations they make up; None where the study names no source of them."""
+        return None if self.study.contracts.source is None else self.get("contracts")
+
+    def kind_of_business(self) -> "KindOfBusiness":
+        """Whether customers are seen to leave, by the data and by the study."""
+        from clvkit.business_model import kind_of_business
+        from clvkit.opportunities import evidence
+
+        purchases, held, study = self.ledger().purchases, self.contracts(), self.study
+        relations = None if held is None else held.relations
+        found = evidence(purchases, study.as_of)
+        return kind_of_business(purchases, relations, study.as_of, found, study.business_model)
 
     def sufficiency(self) -> "list[Check]":
         """Whether the data can carry a value: the checks that decide about it, before anything is fitted."""

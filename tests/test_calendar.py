@@ -17,6 +17,7 @@ from clvkit.errors import FitError, StudyError
 from clvkit.fitting import fit_process
 from clvkit.histories import Histories
 from clvkit.models_section import ModelsSection
+from clvkit.promotions import PromotionsSection
 from clvkit.study import load_study
 
 SEASON = normalised(
@@ -92,11 +93,17 @@ class TestSection:
 
     def test_windows_are_no_part_of_what_is_usual(self):
         study = load_study(PARAMS / "cdnow.yml")
-        ledger = with_windows(study.ledger, CalendarSection(windows=(FLOOD,)))
+        ledger = with_windows(study.ledger, CalendarSection(windows=(FLOOD,)), PromotionsSection())
         assert [(one.first, one.last, one.reason) for one in ledger.anomalies.ignore] == [
             (FLOOD.first, FLOOD.last, "flood")
         ]
-        assert with_windows(study.ledger, CalendarSection()) is study.ledger
+        assert with_windows(study.ledger, CalendarSection(), PromotionsSection()) is study.ledger
+
+    def test_promotions_are_known_days_too(self):
+        study = load_study(PARAMS / "cdnow.yml")
+        sale = PromotionsSection(windows={"sale": {"first": "1998-03-01", "last": "1998-03-14"}})
+        (known,) = with_windows(study.ledger, CalendarSection(), sale).anomalies.ignore
+        assert (known.first, known.last, known.reason) == (date(1998, 3, 1), date(1998, 3, 14), "sale")
 
     def test_an_origin_knows_what_had_begun(self):
         later = Window(first=date(2024, 1, 1), last=date(2024, 2, 1), reason="later", treatment="ignore")
@@ -280,3 +287,23 @@ class TestWords:
         assert "why" not in with_and_without(self.frame(), study).frame
         table = with_and_without(self.frame("too short"), study)
         assert table.frame["why"].tolist() == ["", "too short"] and "9.1 % less than without" in table.title
+
+
+def test_a_report_without_a_calendar_says_whether_a_season_could_be_told():
+    from clvkit.calendar import FEWEST_DAYS, Calendar, season_unknown
+    from clvkit.chapters.calendar import exhibits
+
+    study = load_study(PARAMS / "cdnow.yml")
+    days = pd.date_range("1997-01-01", "1998-06-30", freq="D")
+    twelve_weeks = pd.DataFrame({"day": days, "first": (np.arange(len(days)) < 84) * 10, "repeat": 3})
+    why = season_unknown(twelve_weeks, study.as_of)
+    (said,) = exhibits(Calendar(study.as_of, untold=why), pd.DataFrame(), study)
+    assert (
+        f"could not be told from these data: purchases are known for 546 days ({FEWEST_DAYS} are needed"
+        in said.text
+    )
+    assert "as if evenly over 3.0 months" in said.text and "season and age cannot be told apart" in said.text
+    spread = pd.DataFrame({"day": pd.date_range("1996-01-01", "1998-06-30"), "first": 5, "repeat": 3})
+    assert season_unknown(spread, study.as_of) is None
+    (said,) = exhibits(Calendar(study.as_of), pd.DataFrame(), study)
+    assert "These data could tell a season" in said.text

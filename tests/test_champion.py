@@ -6,24 +6,45 @@ import pandas as pd
 import pytest
 
 from clvkit.champion import choose
+from clvkit.chapters.choice import comparison
 from clvkit.recorder import plain_json
 
 FIRST, LATER, AS_OF = date(1997, 6, 30), date(1997, 9, 30), date(1998, 6, 30)
 
 
-def fit(name, bic):
+def fit(name, bic, customers=100):
     process = name.removesuffix("_by_segment")
     return SimpleNamespace(
-        process=process, label=name.upper(), log_likelihood=-bic / 2, aic_bic=lambda: (bic, bic)
+        process=process,
+        label=name.upper(),
+        log_likelihood=-bic / 2,
+        aic_bic=lambda: (bic, bic),
+        customers=customers,
     )
 
 
-def tried(process, origin, bias, rmse):
+RULES = {
+    "last_period": SimpleNamespace(
+        label="the last period repeated", accuracy=SimpleNamespace(bias=0.2, rmse=1.75)
+    ),
+    "class_mean": SimpleNamespace(
+        label="the mean of the class", accuracy=SimpleNamespace(bias=-0.3, rmse=1.55)
+    ),
+}
+
+
+def tried(process, origin, bias, rmse, rules=None):
     tenths = pd.DataFrame({"predicted": [5.0, 9.0], "actual": [4.0, 11.0], "customers": [10, 10]})
     at_mle = SimpleNamespace(bias=bias, rmse=rmse)
     end = LATER if origin == FIRST else AS_OF
     return SimpleNamespace(
-        process=process, origin=origin, end=end, at_mle=at_mle, coverage=0.93, tables={"calibration": tenths}
+        process=process,
+        origin=origin,
+        end=end,
+        at_mle=at_mle,
+        coverage=0.93,
+        tables={"calibration": tenths},
+        baselines=rules or {},
     )
 
 
@@ -124,7 +145,7 @@ def test_a_refinement_has_to_earn_its_parameters():
     clearly = choose(fits, [*others, pooled, tried("paretonbd_by_segment", FIRST, 0.02, 1.60)], "paretonbd")
     assert clearly.champion == "paretonbd_by_segment"
     assert clearly.check().recommendation.startswith(
-        "Set models.headline to paretonbd and models.segments to value to value with PARETONBD_BY_SEGMENT"
+        "Set models.headline to paretonbd, models.segments to 'value', so that the value is computed with PARETONBD_BY_SEGMENT;"
     )
 
 
@@ -137,7 +158,7 @@ def test_regular_purchases_are_advised_by_their_own_name():
         tried("mbgcnbd", FIRST, 0.01, 1.60),
     ]
     advice = choose(fits, backtests, "paretonbd").check().recommendation
-    assert advice.startswith("Set models.headline to mbgcnbd to value with")
+    assert advice.startswith("Set models.headline to mbgcnbd, so that the value is computed with")
     refined = FITS | {
         f"paretonbd{end}": fit(f"paretonbd{end}", 104.0) for end in ("_by_segment", "_with_covariates")
     }
@@ -148,5 +169,30 @@ def test_regular_purchases_are_advised_by_their_own_name():
     ]
     advice = choose(refined, trials, "paretonbd_by_segment").check().recommendation
     assert advice.startswith(
-        "Set models.headline to paretonbd and models.segments to compare and models.covariates.use to value to value"
+        "Set models.headline to paretonbd, models.segments to 'compare', models.covariates.use to 'value', so that"
     )
+
+
+def test_the_simple_rules_stand_beside_the_processes():
+    backtests = [tried(name, FIRST, 0.1, 1.60, RULES) for name in FITS]
+    choice = choose(FITS, backtests, "paretonbd")
+    assert list(choice.rules["label"]) == ["the last period repeated", "the mean of the class"]
+    assert (
+        "The best simple rule there, the mean of the class, has an error per customer of 1.55, below the 1.60"
+        in choice.reason
+    )
+    shown = comparison(choice).frame
+    assert (
+        list(shown["label"].iloc[-2:]) == list(choice.rules["label"])
+        and shown["rmse_chosen"].iloc[-1] == 1.55
+    )
+
+
+def test_likelihoods_of_other_customers_do_not_compare():
+    fits = FITS | {
+        "paretonbd": fit("paretonbd", 205.0, customers=120)
+    }  # more customers, hence a worse likelihood
+    choice = choose(fits, [], "paretonbd")
+    assert choice.champion == "paretonbd" and "of the processes fitted to the same customers" in choice.reason
+    assert choose(fits, [], "bgnbd").champion == "mbgnbd"
+    assert list(comparison(choice).frame["customers"]) == [100, 100, 120]

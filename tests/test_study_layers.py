@@ -75,3 +75,14 @@ def test_without_a_list_everything_may_be_said_and_with_an_empty_one_nothing(fol
         StudyError, match=r"currency may not be set here: world\.yml lets studies that extend it set nothing"
     ):
         load_study("dach.yml")
+
+
+def test_the_command_line_may_set_no_more_than_the_file(folder):
+    (folder / "dach.yml").write_text(REGION)
+    assert load_study("dach.yml", {"value.margin": "0.2"}).value.margin == 0.2
+    for over in ({"value.annual_discount_rate": "0.02"}, {"overridable": "null", "models.headline": "bgnbd"}):
+        with pytest.raises(
+            StudyError, match=r"may not be set here: world\.yml lets studies that extend it set"
+        ):
+            load_study("dach.yml", over)
+    assert load_study("world.yml", {"value.annual_discount_rate": "0.02"}).value.annual_discount_rate == 0.02

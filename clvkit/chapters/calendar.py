@@ -25,10 +25,15 @@ def exhibits(found: "Calendar", treatments: pd.DataFrame, study: "Study") -> lis
     """The windows, the season, and the results under each treatment; a sentence where the study has no calendar."""
     section = study.calendar
     if not section.windows and not section.acts:
+        told = (
+            f"Whether there is a season could not be told from these data: {found.untold}"
+            if found.untold
+            else "These data could tell a season: `calendar.season: estimate` asks them."
+        )
         return [
             Sentence(
                 "The study has no calendar: no day is taken to be unlike others, and no season is. `calendar.windows` names "
-                "such days (a shut shop, an outage), `calendar.season` a season."
+                f"such days (a shut shop, an outage), `calendar.season` a season. {told}"
             )
         ]
     shown: list[Table | Figure | Sentence] = [Sentence(one) for one in found.refused]

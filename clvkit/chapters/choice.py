@@ -60,6 +60,10 @@ def comparison(choice: "Choice") -> Table:
                 columns.append(column)
                 labels[column], formats[column] = f"{label}, {named}", form
     champion = frame.set_index("process").loc[choice.champion, "label"]
+    if frame["customers"].nunique() > 1:
+        columns.insert(1, "customers")
+        labels["customers"], formats["customers"] = "Fitted to", "count"
+    frame = pd.concat([frame, choice.rules], ignore_index=True)
     where = (
         "no back-test was made"
         if choice.chosen_on is None
@@ -78,7 +82,13 @@ def comparison(choice: "Choice") -> Table:
         formats=formats,
         note="Total off: forecast less actual number of purchases, as a share of actual. The champion has the smallest "
         f"such error, sign aside, among the processes whose error per customer is within {numbers.percent(NEAR, 0)} of the "
-        "least. The other processes keep their numbers here: they challenge it again next time.",
+        "least. The other processes keep their numbers here: they challenge it again next time. Below them stand the simple "
+        "rules, which fit nothing and forecast the same customers."
+        + (
+            " Log-likelihood and BIC compare only between fits to the same customers."
+            if "customers" in columns
+            else ""
+        ),
     )
 
 

@@ -32,6 +32,7 @@ def comparison(fits: "dict[str, Fit]", headline: str) -> Table:
     rows = [
         {
             "process": fit.model.label,
+            "customers": fit.customers,
             "parameters": ", ".join(
                 f"{name} {numbers.number(value, 3)}"
                 for name, value in zip(fit.parameters, fit.mle, strict=True)
@@ -43,8 +44,12 @@ def comparison(fits: "dict[str, Fit]", headline: str) -> Table:
         for fit in fits.values()
     ]
     frame = pd.DataFrame(rows).sort_values("bic", ignore_index=True)
-    frame["behind"] = frame["bic"] - frame["bic"].min()
-    best, chosen, first = frame["process"].iloc[0], fits[headline].model.label, next(iter(fits.values()))
+    first, chosen = fits[headline], fits[headline].model.label
+    same = (
+        frame["customers"] == first.customers
+    )  # a likelihood compares with those of the same customers only
+    frame["behind"] = (frame["bic"] - frame.loc[same, "bic"].min()).where(same)
+    best = frame.loc[same, "process"].iloc[0]
     title = (
         f"{best} describes these purchases best, and the value is computed with it"
         if best == chosen
@@ -52,13 +57,30 @@ def comparison(fits: "dict[str, Fit]", headline: str) -> Table:
     )
     return Table(
         "processes",
-        frame[["process", "parameters", "log_likelihood", "bic", "behind", "method"]],
+        frame[
+            [
+                "process",
+                *([] if same.all() else ["customers"]),
+                "parameters",
+                "log_likelihood",
+                "bic",
+                "behind",
+                "method",
+            ]
+        ],
         title if len(frame) > 1 else f"One process was fitted, {chosen}",
         f"Fitted to {numbers.count(first.customers)} customers in {numbers.count(first.cells)} cells; times in "
         f"{unit_of(first)}s. All have four parameters. BIC = parameters × log(customers) − 2 × log-likelihood; "
-        "lower is better.",
-        formats={"log_likelihood": "number:1", "bic": "number:1", "behind": "number:1"},
-        labels={
+        "lower is better."
+        + (
+            ""
+            if same.all()
+            else " Processes that were fitted to other customers do not compare by it, and are left open."
+        ),
+        formats={"log_likelihood": "number:1", "bic": "number:1", "behind": "number:1"}
+        | ({} if same.all() else {"customers": "count"}),
+        labels=({} if same.all() else {"customers": "Customers"})
+        | {
             "process": "Process",
             "parameters": "Maximum-likelihood estimate",
             "log_likelihood": "Log-likelihood",

@@ -14,7 +14,15 @@ TABLES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "rates": ({"date": "date", "currency": "text", "rate": "number"}, {}),
     "contracts": (
         {"customer": "text", "start": "date"},
-        {"contract": "text", "end": "date", "plan": "text", "fee": "number", "currency": "text"},
+        {
+            "contract": "text",
+            "end": "date",
+            "plan": "text",
+            "fee": "number",
+            "currency": "text",
+            "status": "text",
+            "reason": "text",
+        },
     ),
     "tickets": (
         {"customer": "text", "opened": "date"},
