@@ -266,6 +266,79 @@ def test_a_segment_without_repeat_purchases_has_what_segments_have():
     assert fit.customers_of[place] == 0
 
 
+PLANTED = {"bgnbd": (0.8, 6.0, 0.8, 3.0), "mbgnbd": (0.8, 6.0, 0.8, 3.0), "paretonbd": (0.9, 8.0, 0.6, 12.0),
+           "mbgcnbd-2": (1.5, 2.5, 0.8, 3.0), "bgbb": (1.2, 1.0, 0.7, 3.5)}  # fmt: skip
+COUNTED = ModelsSection(
+    opportunity="day", processes=("bgbb",), headline="bgbb", sampled=(), segments="compare"
+)
+THICK_AND_THIN = (3000, 2400, 1800, 25)
+AWAY = np.array(
+    [[0.5, 0, 0.3, 0], [-0.5, 0, -0.3, 0], [0, 0, 0, 0], [1.0, 0, -0.5, 0]]
+)  # the thin one farthest
+
+
+def planted(process, seed):
+    """Cells of segments whose coordinates lie ``AWAY`` from those of ``PLANTED``, and the parameters of each."""
+    rng, model, parts = np.random.default_rng(seed), processes.get(process), []
+    truth = model.from_coordinates(model.coordinates(np.array(PLANTED[process])) + AWAY)
+    for g, (size, one) in enumerate(zip(THICK_AND_THIN, truth, strict=True)):
+        T = rng.integers(5, 12, size).astype(float) if model.discrete else rng.uniform(27, 78, size)
+        days, (x, t_x) = (1 if model.discrete else 7), model.simulate(one, T, rng).summary(size)
+        parts.append(
+            pd.DataFrame({"segment": f"s{g}", "frequency": x, "recency_days": days * t_x, "T_days": days * T})
+        )
+    return pd.concat(parts).assign(n=1).groupby(KEYS, as_index=False)["n"].sum(), truth
+
+
+def require_thick_ones_found_and_the_thin_one_drawn_in(fit, truth, mean):
+    """``mean`` (parameters) is what segments are compared by."""
+    true, found, alone = (
+        np.array([float(mean(one)) for one in each]) for each in (truth, fit.mle, fit.alone)
+    )
+    everybody = float(mean(fit.pooled.mle))
+    print(
+        f"{fit.name}: true {true.round(2)}, found {found.round(2)}, alone {alone.round(2)}, all {everybody:.2f}"
+    )
+    np.testing.assert_allclose(found[:3], true[:3], rtol=0.1)
+    assert list(np.argsort(found[:3])) == list(np.argsort(true[:3]))
+    eta, free = (
+        fit.model.coordinates(fit.model.in_unit(one, 1 / fit.pooled.scale)) for one in (fit.mle, fit.alone)
+    )
+    drawn, own = np.abs(eta - fit.centre).sum(axis=1), np.abs(free - fit.centre).sum(axis=1)
+    assert drawn[3] / own[3] < 0.5 and drawn[3] / own[3] < drawn[0] / own[0]
+    assert 0 < (found[3] - everybody) / (alone[3] - everybody) < 0.9
+
+
+@pytest.mark.parametrize("process", PLANTED)
+def test_planted_segments_are_found_by_every_process(process):
+    cells, truth = planted(process, 3)
+    section, ahead = (COUNTED, 10.0) if process == "bgbb" else (SECTION, 52.0)
+    fit = fit_process_by_segment(process, cells, section, sample=False)
+    require_thick_ones_found_and_the_thin_one_drawn_in(fit, truth, lambda one: fit.model.mean(one, ahead))
+
+
+@pytest.mark.parametrize(
+    ("model", "centre"), [("gammagamma", (6.25, 3.74, 15.44)), ("by_frequency", (6.25, 3.74, 15.44, 1.25))]
+)
+def test_planted_segments_of_spend_are_found(model, centre):
+    rng, of, parts = np.random.default_rng(5), processes.get(model), []
+    truth = np.array(centre) * np.array([1.4, 0.7, 1.0, 2.0])[:, None] ** np.array(
+        [0, 0, 1, 0][: len(centre)]
+    )
+    for g, (size, one) in enumerate(zip((1500, 1200, 900, 8), truth, strict=True)):
+        x = rng.geometric(0.4, size)
+        spend = (100 * x * of.simulate_means(one, x, rng)).round().astype(int)
+        parts.append(pd.DataFrame({"segment": f"s{g}", "frequency": x, "spend_minor": spend, "n": 1}))
+    fit = fit_spend_by_segment(pd.concat(parts), SECTION, 100, model=model, sample=False)
+
+    def mean(one):
+        return fit.model.expected_spend(one, np.zeros(1), fit.observed)[0][..., 0]
+
+    require_thick_ones_found_and_the_thin_one_drawn_in(fit, truth, mean)
+    if model == "by_frequency":
+        np.testing.assert_allclose(np.log(fit.mle[:3, 3]), np.log(1.25), atol=0.1)
+
+
 def false_alarms(seeds) -> int:
     """Worlds with equal segments in which any of them is reported as different."""
     alarms = 0
