@@ -1,7 +1,7 @@
 """Quick refits of the same data read in another way: accounts left apart, columns done without.
 
-Both sides of a comparison are fitted at maximum likelihood alone and without rules of inclusion, so that nothing but
-the way of reading differs. The other ledger is built in memory; only figures without a customer are kept.
+Both sides of a comparison are fitted at maximum likelihood alone and without rules of inclusion, calendar, segments,
+covariates or treatment of older customers, so that nothing but the way of reading differs. The other ledger is built in memory; only figures without a customer are kept.
 """
 
 import json

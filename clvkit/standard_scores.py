@@ -7,6 +7,7 @@ place of a customer's value among all values as a percentile: within the study, 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ from clvkit import numbers, runs
 from clvkit.errors import StudyError
 from clvkit.export import Tally, log_export, scores_of, to_file
 from clvkit.rules import listed
+from clvkit.runs import read_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +33,7 @@ SCHEMA = pa.schema(
         ("run", pa.string()),
     ]
 )
+MOST_LISTED = 20  # settings that differ, in the text
 TOP = 90.0  # the percentile above which a customer is among the best tenth
 OWN = ("name", "title", "description", "overridable")
 
@@ -42,7 +45,7 @@ class Ranked:
     Attributes
     ----------
     regions : one row per study: ``study, customers, equity, mean, top_share`` (share of its customers who are among the
-        best tenth of all).
+        best tenth of all), ``low, high`` (of the equity, as its run has it; missing without an interval).
     settings : ``key`` and one column per study: what they say differently, of everything a study says.
     """
 
@@ -54,15 +57,31 @@ class Ranked:
     def text(self) -> str:
         """The comparison in a few lines."""
         lines = [
-            f"{row.study}: {numbers.count(row.customers)} customers, together {numbers.money(row.equity, self.currency)}, "
+            f"{row.study}: {numbers.count(row.customers)} customers, together {numbers.money(row.equity, self.currency)}"
+            f"{self._range(row.low, row.high)}, "
             f"{numbers.money(row.mean, self.currency)} each; {numbers.percent(row.top_share)} of them among the best tenth of all"
             for row in self.regions.itertuples()
         ]
         if self.settings.empty:
             lines.append("the studies say the same of everything")
         else:
-            lines.append(f"they differ in {listed(self.settings['key'].tolist())}")
+            lines.append("what they say differently:")
+            names = [name for name in self.settings if name != "key"]
+            for row in self.settings.iloc[:MOST_LISTED].to_dict("records"):
+                said = ", ".join(
+                    f"{name} {shorten(row[name] or 'nothing', 40, placeholder=' …')}" for name in names
+                )
+                lines.append(f"  {row['key']}: {said}")
+            if (more := len(self.settings) - MOST_LISTED) > 0:
+                lines.append(f"  and {more} more")
         return "\n".join([*lines, f"standardised scores are in {self.target}; they are personal data"])
+
+    def _range(self, low: float, high: float) -> str:
+        return (
+            ""
+            if low != low
+            else f" ({numbers.money(low, self.currency)} to {numbers.money(high, self.currency)})"
+        )
 
 
 def rank(found: Sequence[runs.Run], target: str, purpose: str) -> Ranked:
@@ -101,7 +120,13 @@ def rank(found: Sequence[runs.Run], target: str, purpose: str) -> Ranked:
         customers=("clv", "size"), equity=("clv", "sum"), mean=("clv", "mean"), top_share=("top", "mean")
     )
     order = [study.name for study in studies]
-    return Ranked(regions.loc[order].reset_index(), differing(studies), studies[0].currency, target)
+    ends = [read_json(run.folder / "results.json")["metrics"]["customer_equity"] for run in found]
+    ranges = {
+        end: [float("nan") if one[end] is None else one[end] for one in ends] for end in ("low", "high")
+    }
+    return Ranked(
+        regions.loc[order].reset_index().assign(**ranges), differing(studies), studies[0].currency, target
+    )
 
 
 def percentiles(values: "pd.Series") -> "pd.Series":

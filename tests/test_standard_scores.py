@@ -1,5 +1,8 @@
 """Scores of several studies on one scale: the same customers stand at the same place, whatever the region is called."""
 
+import json
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 import yaml
@@ -8,6 +11,8 @@ from test_export import made, study_file
 from clvkit.errors import StudyError
 from clvkit.export_log import read_exports
 from clvkit.standard_scores import percentiles, rank
+from clvkit.study import load_study
+from clvkit.workbench import Workbench
 
 
 def region(root, name, **changed):
@@ -17,7 +22,13 @@ def region(root, name, **changed):
     file.write_text(
         yaml.safe_dump({"extends": base.name, "name": name, "title": name} | changed, sort_keys=False)
     )
-    return made(root, file)
+    run = made(root, file)
+    bench = Workbench(
+        load_study(file), study_folder=run.folder.parent.parent, folder=root / "draft", stem="04_value"
+    )
+    found = bench.valuation().estimates["customer_equity"].to_json()
+    (run.folder / "results.json").write_text(json.dumps({"metrics": {"customer_equity": found}}))
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +56,10 @@ def test_what_differs_is_listed_and_the_scale_across_tells_it(regions):
     done = rank([north, cheap], str(root / "two.parquet"), "mailing")
     assert done.settings["key"].tolist() == ["value.margin"]
     assert done.settings.loc[0, ["north", "cheap"]].tolist() == ["0.3", "0.15"]
+    assert "  value.margin: north 0.3, cheap 0.15" in done.text()
+    assert done.regions["low"].isna().all() and " to USD" not in done.text()  # these fits have no posterior
+    ranged = replace(done, regions=done.regions.assign(low=100.0, high=[2e4, 3e4]))
+    assert "(USD 100 to USD 20,000)" in ranged.text()
     frame = pd.read_parquet(root / "two.parquet")
     each = frame.groupby("study")
     assert each["percentile"].mean().tolist() == pytest.approx([50, 50])

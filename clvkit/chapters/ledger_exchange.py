@@ -52,7 +52,7 @@ def by_method(found: pd.DataFrame, currency: str, digits: int) -> Table:
         formats={"revenue": f"money:{digits}", "revenue_change": "percent", "equity": "money", "equity_change": "percent"},
         labels={"method": "Method", "revenue": f"Revenue, {money}", "revenue_change": "To the study's", "equity":
                 f"Customer equity, {money}", "equity_change": "To the study's value"},
-        note="All four are quick fits at maximum likelihood without rules of inclusion, so that only the method differs; the "
+        note="All four are quick fits at maximum likelihood without rules of inclusion, calendar, segments, covariates or treatment of older customers, so that only the method differs; the "
         "value in later chapters is the full one. Purchases and their days are the same under all methods.",
     )  # fmt: skip
 

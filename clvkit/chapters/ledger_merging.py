@@ -50,7 +50,7 @@ def table(effect: "MergingEffect", currency: str) -> Table | Sentence:
         frame,
         f"{title}, and the value of a customer {numbers.percent(abs(per))} {'more' if per > 0 else 'less'}",
         f"Customers, and what they are worth within the study's horizon, {money}, with accounts apart and joined: the "
-        "headline process and the model of spend fitted anew to each at maximum likelihood.",
+        "headline process and the model of spend fitted anew to each at maximum likelihood, without calendar, segments, covariates or treatment of older customers.",
         formats={"customers": "count", "alive": "count", "each": "money:2", "equity": "money"},
         labels={"counted_as": "Counted as", "customers": "Customers", "alive": "Still alive",
                 "each": f"Per customer, {money}", "equity": f"Customer equity, {money}"},

@@ -36,7 +36,7 @@ def measures(found: "PrivacyCost", columns: tuple[str, ...]) -> Table:
         "tenths of the customers in order of value; the error is a mean over segments, without sign.",
         formats={"value": "number:3"},
         labels={"measure": "Measure", "value": "Share, or correlation"},
-        note="Both sides are quick fits at maximum likelihood without rules of inclusion, so that only the columns differ. A "
+        note="Both sides are quick fits at maximum likelihood without rules of inclusion, calendar, segments, covariates or treatment of older customers, so that only the columns differ. A "
         "reading that touched one of the columns would have been refused.",
     )  # fmt: skip
 
