@@ -7,9 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from clvkit.customers import cells, customer_summary, spend_cells
+from clvkit.customers import cells, customer_summary, score_cells, spend_cells
+from clvkit.fitting import fit_process, fit_spend
 from clvkit.ledger import LedgerSection, build_ledger
 from clvkit.migration import NONE, MigrationSection, channel_days, migration, transitions
+from clvkit.models_section import ModelsSection
+from clvkit.segments import fit_process_by_segment, fit_spend_by_segment
+from clvkit.valuation import valuation
+from clvkit.value import ValueSection
 
 START, SPLIT, AS_OF = date(2023, 1, 1), date(2024, 1, 1), date(2024, 12, 30)
 
@@ -88,39 +93,94 @@ def test_intervals_of_shifts_cover():
     assert (held >= 29).all()
 
 
-def test_moving_purchases_from_store_to_web_leaves_what_values_are_made_of(tmp_path):
-    """Same ids, same days, same amounts, another channel: cells and spend are the same to the last cent, so is CLV."""
-    rng, found = np.random.default_rng(3), []
+@pytest.fixture(scope="module")
+def before_and_after(tmp_path_factory):
+    """Two ledgers of the same ids, days and amounts; in the second, purchases from the split on are in the web shop.
+
+    Of each: summary and channels by day. Customers of the web shop, a third, buy twice as often.
+    """
+    rng, found, customers = np.random.default_rng(3), [], 300
     orders = [
-        (f"c{k}", START + timedelta(days=int(day)), int(rng.gamma(5, 600)) / 100)
-        for k in range(80)
-        for day in np.sort(rng.choice(700, rng.integers(1, 9), replace=False))
+        (f"c{k}", START + timedelta(days=int(day)), int(rng.gamma(5, usual)) / 100)
+        for k in range(customers)
+        for begun, usual in [(rng.integers(0, 500), 600 * np.exp(rng.normal(0, 0.5)))]
+        for day in begun
+        + np.sort(rng.choice(700 - begun, rng.integers(1, 17 if k % 3 == 0 else 9), replace=False))
     ]
     for moved in (False, True):
-        folder = tmp_path / str(moved)
-        folder.mkdir()
+        folder = tmp_path_factory.mktemp(f"moved-{moved}")
         for source in ("store", "web"):
             lines = [
                 f"{who},{day},{amount}"
-                for k, (who, day, amount) in enumerate(orders)
-                if (source == "web") == (k % 3 == 0 or (moved and day >= SPLIT))
+                for who, day, amount in orders
+                if (source == "web") == (int(who[1:]) % 3 == 0 or (moved and day >= SPLIT))
             ]
             (folder / f"{source}.csv").write_text("\n".join(["customer_id,date,amount", *lines]) + "\n")
         sources = {
-            name: {"path": f"{name}.csv", "id_space": "all", "extracted": "2025-01-01"}
+            name: {"path": f"{name}.csv", "id_space": "all", "segment": name, "extracted": "2025-01-01"}
             for name in ("store", "web")
         }
         # the same customer number is the same person in both
         (folder / "who.csv").write_text(
             "source,account,customer\n"
-            + "\n".join(f"{s},c{k},c{k}" for s in ("store", "web") for k in range(80))
+            + "\n".join(f"{s},c{k},c{k}" for s in ("store", "web") for k in range(customers))
         )
         section = LedgerSection.model_validate({"sources": sources, "identity": {"crosswalk": "who.csv"}})
         ledger = build_ledger(section, as_of=AS_OF, currency="EUR", base=folder, crosswalk=folder / "kept")
-        summary = customer_summary(ledger.purchases, AS_OF)
-        keys = [name for name in cells(summary) if name != "segment"]
-        found.append((cells(summary)[keys], spend_cells(summary), channel_days(ledger.rows, "source", AS_OF)))
-    pd.testing.assert_frame_equal(found[0][0], found[1][0])
-    pd.testing.assert_frame_equal(found[0][1], found[1][1])
-    table = migration(found[1][2], SECTION, AS_OF).matrix
-    assert set(table["after"]) <= {"web", NONE} and table["customers"].sum() > 50
+        found.append((customer_summary(ledger.purchases, AS_OF), channel_days(ledger.rows, "source", AS_OF)))
+    return found
+
+
+def of_everybody(frame):
+    """Cells without their segments."""
+    counts = [name for name in ("n", "spend_minor", "first_minor") if name in frame]
+    if "first_minor" not in frame:
+        counts.remove("spend_minor")  # a key of these, and no sum
+    keys = [name for name in frame if name not in ("segment", *counts)]
+    return frame.groupby(keys, as_index=False)[counts].sum().assign(segment="all")
+
+
+def worth(summary, by_segment=False):
+    """What the customers are worth, with fits at maximum likelihood: customer equity, of one customer, P(alive), purchases."""
+    found, customers = cells(summary), score_cells(summary)
+    section, terms = ModelsSection(), ValueSection(margin=0.3, annual_discount_rate=0.1, posterior_draws=50)
+    if by_segment:
+        fit = fit_process_by_segment("mbgnbd", found, section, sample=False)
+        spend = fit_spend_by_segment(customers, section, 100, sample=False)
+    else:
+        found, customers = of_everybody(found), of_everybody(customers)
+        fit = fit_process("mbgnbd", found, section, sample=False)
+        spend = fit_spend(spend_cells(summary), section, 100, sample=False)
+    made = valuation(fit, spend, found, customers, terms, as_of=AS_OF, grain="month", currency="EUR", minor_per_unit=100,
+                     days_per_year=365.25, seed=1)  # fmt: skip
+    names = ("customer_equity", "clv_mean", "customers_alive", "purchases_expected")
+    return {name: made.estimates[name].mle for name in names} | {
+        "outcome": made.estimates["customer_equity_outcome"].high
+    }
+
+
+def test_moving_purchases_from_store_to_web_leaves_what_values_are_made_of(before_and_after):
+    """Same ids, same days, same amounts, another channel: cells and spend are the same to the last cent."""
+    (before, _), (after, days) = before_and_after
+    for one in (cells, score_cells):
+        pd.testing.assert_frame_equal(of_everybody(one(before)), of_everybody(one(after)))
+    pd.testing.assert_frame_equal(spend_cells(before), spend_cells(after))
+    table = migration(days, SECTION, AS_OF).matrix
+    assert set(table["after"]) <= {"web", NONE} and table["customers"].sum() > 150
+
+
+def test_moving_purchases_from_store_to_web_leaves_the_value(before_and_after):
+    (before, _), (after, _) = before_and_after
+    value = worth(before)
+    print(value)
+    assert value == worth(after) and value["customer_equity"] > 1000
+
+
+def test_where_segments_decide_the_value_a_first_purchase_in_another_moves_it(before_and_after):
+    """A customer's segment is that of the first purchase: those first seen after the split are of the web shop now."""
+    (before, _), (after, _) = before_and_after
+    sizes = [cells(one).groupby("segment")["n"].sum().to_dict() for one in (before, after)]
+    assert sizes[0]["store"] == 200 > sizes[1]["store"] > 0
+    old, new = worth(before, by_segment=True), worth(after, by_segment=True)
+    print(sizes, old, new)
+    assert abs(new["customer_equity"] / old["customer_equity"] - 1) > 1e-3

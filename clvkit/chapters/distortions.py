@@ -51,7 +51,9 @@ def matrix(found: Migration, ledger: "Ledger") -> Table:
         labels={"before": "Before", "after": "After", "customers": "Customers", "share": "Of those before",
                 "purchases_before": "Purchases before", "purchases_after": "after", "amount_before": f"Amount before, {money}",
                 "amount_after": "after"},
-        note="A customer is one customer in every channel: moving changes nobody's value by itself.",
+        note="A customer is one customer in every channel: moving changes nobody's value by itself. Where fits by segment decide "
+        "the value (`models.segments: value`), the segment of a customer's first purchase does: one who is first seen in another "
+        "channel may then be worth more or less.",
     )  # fmt: skip
 
 
