@@ -4,7 +4,8 @@ Counted are customers whose first purchase lies in the months with spend, up to 
 spend over its customers. Its customers' value is what is still to come of them, of the same posterior draws as customer
 equity, so that channels and the rest add up to it. Whether channels differ is asked of more than these customers: of all
 whom a channel brings, so that luck in whom it brought is in the interval (a Bayesian bootstrap over customers, draw by
-draw). Payback is the month in which the expected margin of a new customer, its first purchase included, reaches the cost.
+draw). Payback is the month in which the expected margin of a new customer, its first purchase included, reaches the cost; of
+the channel's own customers, where the value is computed by segment or with covariates.
 """
 
 import math
@@ -69,6 +70,7 @@ class Economics:
         they add up to customer equity.
     curve : ``months, margin, low, high``: expected margin of a new customer, added up, not discounted.
     torn : share of customers whose records name several channels; the most frequent one counts.
+    by_channel : whether payback goes by what a channel's own customers are expected to bring, as fits with groups have it.
     """
 
     outlay: Outlay
@@ -78,6 +80,7 @@ class Economics:
     torn: float
     interval: float
     horizon_months: float
+    by_channel: bool = False
 
 
 def of_run(run: "Workbench") -> Economics | None:
@@ -206,7 +209,14 @@ def economics(
     apart_low, apart_high = _Ends(section.interval, True)(apart)
     # Of k channels that are alike, one is outside its interval k times as often: said to differ is who is outside a wider one.
     surely = _Ends(1 - (1 - section.interval) / max(k, 1), True)(apart)
-    months_to = np.array([_payback(curve, one) for one in cac]).reshape(k, -1)
+    apart_by_channel = bool({*fit.keyed_by, *spend.keyed_by}) and bool((customers[:k] > 0).all())
+    curves = [
+        margin_curve(fit, spend, draws, cells[code == c], terms, section.horizon_months, minor_per_unit)
+        if apart_by_channel
+        else curve
+        for c in range(k)
+    ]
+    months_to = np.array([_payback(*one) for one in zip(curves, cac, strict=True)]).reshape(k, -1)
     payback = np.array([_quantiles(one, section.interval) for one in months_to]).reshape(k, 3)
     if len(value) == 1:
         payback[:, [0, 2]] = np.nan
@@ -218,7 +228,9 @@ def economics(
     })  # fmt: skip
     drawn_low, drawn_high = ends(curve)
     shape = pd.DataFrame({"months": np.arange(curve.shape[1]), "margin": curve.mean(axis=0), "low": drawn_low, "high": drawn_high})  # fmt: skip
-    return Economics(outlay, channels, holders, shape, torn, section.interval, section.horizon_months)
+    return Economics(
+        outlay, channels, holders, shape, torn, section.interval, section.horizon_months, apart_by_channel
+    )
 
 
 def margin_curve(

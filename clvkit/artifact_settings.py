@@ -21,6 +21,7 @@ def as_seen(study: "Study", arguments: Arguments) -> dict:
         "opportunity": study.models.opportunity,
         "left_truncation": said.model_dump(mode="json", include={"treatment", "burn_in_days"}),
         "covariates": covariates_used(study),
+        "segment_by": study.models.segment_by,
     }
 
 

@@ -104,6 +104,13 @@ class ModelsSection(Section):
             "segment as well, with partial pooling, and try them in the back-tests; value: compute the value with those."
         ),
     )
+    segment_by: str | None = Field(
+        None,
+        description=(
+            "What makes the segments: a name that `about` of a customers table gives, or its field region or segment, such as "
+            "the channel that won a customer; null: the column `segment` of the orders."
+        ),
+    )
     segment_spread: float = Field(
         0.5,
         gt=0,

@@ -46,6 +46,30 @@ class Seen:
         bought = self.ledger.purchases.select("customer").distinct().to_pyarrow()["customer"].to_pylist()
         return people(*self._known, bought, section.of)
 
+    @cached_property
+    def segment(self) -> "pd.Series | None":
+        """The segment of each customer by a customers table; None where segments are those of the orders.
+
+        Of a customer whose records do not agree, what most of them say; see `clvkit.covariate_people.most_said`.
+        """
+        name = self.study.models.segment_by
+        if name is None:
+            return None
+        from clvkit.covariate_people import most_said, said_of
+
+        return most_said(said_of(name, *self._known))[0]
+
+    def with_segment(self, purchases: "ir.Table") -> "ir.Table":
+        """The purchases with ``segment`` as `segment` has it, null where nothing is written of their customer."""
+        if self.segment is None:
+            return purchases
+        import ibis
+
+        said = self.segment.rename("segment").rename_axis("customer").reset_index()
+        known = ibis.memtable(said, schema={"customer": "string", "segment": "string"})
+        plain = purchases.drop("segment") if "segment" in purchases.columns else purchases
+        return plain.left_join(known, "customer").select(*plain.columns, "segment")
+
     def with_survey(self, summary: "ir.Table") -> "ir.Table":
         """The customer summary with ``survey_response``, the highest number that is written, where a rule asks for it.
 
@@ -98,14 +122,14 @@ class Seen:
         return frames, None if self._members is None else self._members.to_pyarrow().to_pandas()
 
     def purchases(self) -> "ir.Table":
-        """One row per customer and day, or opportunity, with ``acquired`` and ``pattern`` where the study goes by them."""
+        """One row per customer and day, or opportunity, with what the study knows of their customers."""
         from clvkit.opportunities import by_opportunity
 
         return self.described(by_opportunity(self.ledger.purchases, self.study.models.opportunity))
 
     def described(self, purchases: "ir.Table") -> "ir.Table":
-        """Purchases with ``acquired`` and ``pattern``, where the study goes by them."""
+        """Purchases with ``acquired``, ``pattern`` and the ``segment`` of a customers table, where the study goes by them."""
         from clvkit.truncation_fit import with_acquired
 
-        purchases = with_acquired(purchases, self.acquired)
+        purchases = self.with_segment(with_acquired(purchases, self.acquired))
         return purchases if self.people is None else self.people.with_pattern(purchases)

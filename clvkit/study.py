@@ -225,6 +225,19 @@ class Study(Section):
 
     @field_validator("models")
     @classmethod
+    def _segments_are_written_somewhere(cls, value: ModelsSection, info: ValidationInfo) -> ModelsSection:
+        ledger, name = info.data.get("ledger"), value.segment_by
+        if ledger is not None and name is not None and name not in (known := _written_of_customers(ledger)):
+            raise RuleBroken(
+                f"names {name!r}, which no customers table has",
+                did_you_mean(name, known)
+                or "describe a source that holds customers, with accounts and about",
+                at="segment_by",
+            )
+        return value
+
+    @field_validator("models")
+    @classmethod
     def _covariates_are_written_somewhere(cls, value: ModelsSection, info: ValidationInfo) -> ModelsSection:
         ledger = info.data.get("ledger")
         if ledger is None or value.covariates.use == "ignore":

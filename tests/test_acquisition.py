@@ -12,10 +12,11 @@ from study_files import PARAMS
 from clvkit.acquisition import NO_CHANNEL, OUTSIDE, _payback, _quantiles, channel_of, economics, outlay_of
 from clvkit.averaging import MARK, totals
 from clvkit.chapters import acquisition as words
-from clvkit.customers import cells, spend_cells
+from clvkit.customers import cells, score_cells, spend_cells
 from clvkit.errors import DataError, StudyError
 from clvkit.fitting import fit_process, fit_spend
 from clvkit.models_section import ModelsSection
+from clvkit.segments import fit_process_by_segment, fit_spend_by_segment
 from clvkit.simulate.people import draw_people
 from clvkit.simulate.plan import SPEND, Plan
 from clvkit.study import load_study
@@ -245,3 +246,32 @@ def test_a_channel_that_is_worth_more_is_found():
         by.loc["social", "clv"]
         == pytest.approx(found.holders.set_index("group").loc["social", "value"] / by.loc["social", "customers"])
     )  # fmt: skip
+
+
+def test_with_the_channel_as_segment_each_pays_back_by_its_own_customers():
+    people = world(3, 2500, twice="social")
+    people = people.assign(segment=people["channel"])
+    models, summary = ModelsSection(headline="bgnbd", time_unit="month"), people.drop(columns="channel")
+    import ibis
+
+    table = ibis.memtable(summary)
+    fit = fit_process_by_segment("bgnbd", cells(table), models, sample=False)
+    amounts = fit_spend_by_segment(score_cells(table), models, 100, sample=False)
+    count = people["channel"].value_counts()
+    cost = 60.0  # of every customer, by whichever channel, over the thirty months
+    found = economics(
+        fit,
+        amounts,
+        people,
+        outlay(spent(**{name: cost * n / 30 for name, n in count.items()})),
+        VALUE,
+        **ASKED,
+    )
+    by = found.channels.set_index("channel")
+    assert found.by_channel and by["cac"].to_numpy() == pytest.approx(cost, rel=1e-4)
+    others = by.drop(index="social")["payback"]
+    assert by.loc["social", "payback"] < others.min() / 2 and (others < 36).all()
+    assert (
+        "the kinds of customers that the channel brings"
+        in words.costs(found, load_study(PARAMS / "acme.yml")).note
+    )

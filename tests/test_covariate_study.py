@@ -180,3 +180,30 @@ def test_only_what_a_table_has_can_be_a_covariate(folder):
     path.write_text(STUDY.replace("accounts: {shop: customer_id}, ", ""))
     with pytest.raises(StudyError, match="about needs accounts"):
         load_study(path)
+
+
+def test_what_is_written_of_customers_can_make_the_segments(opened):
+    run = opened(
+        (
+            "covariates: {use: compare, of: {plan: {}, age: {bins: 3, on: [rate]}}}",
+            "segments: value\n  segment_by: plan",
+        )
+    )
+    cells = run.cells()
+    assert cells.groupby("segment")["n"].sum().to_dict() == {"basic": SIZE // 2, "gold": SIZE // 2}
+    fit = run.fit_by_segment()
+    rate = dict(zip(fit.segments, fit.mle[:, 0] / fit.mle[:, 1], strict=True))
+    assert rate["gold"] / rate["basic"] == pytest.approx(RATE, rel=0.2)
+    by = run.valuation().groups["segment"].set_index("group")
+    assert by.loc["gold", "value"] > 1.2 * by.loc["basic", "value"]
+    assert by["value"].sum() == pytest.approx(run.valuation().estimates["customer_equity"].value, rel=1e-9)
+    assert {one.process for one in run.backtests()} == {"mbgnbd", "mbgnbd_by_segment"}
+
+
+def test_segments_that_no_table_has_are_refused(folder):
+    path = folder / "wrong.yml"
+    path.write_text(STUDY.replace("covariates: {use", "segment_by: plam\n  covariates: {use"))
+    with pytest.raises(
+        StudyError, match="segment_by names 'plam', which no customers table has .got 'plam'.; did you mean 'plan'"
+    ):
+        load_study(path)

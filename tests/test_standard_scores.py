@@ -58,8 +58,8 @@ def test_what_differs_is_listed_and_the_scale_across_tells_it(regions):
     assert done.settings.loc[0, ["north", "cheap"]].tolist() == ["0.3", "0.15"]
     assert "  value.margin: north 0.3, cheap 0.15" in done.text()
     assert done.regions["low"].isna().all() and " to USD" not in done.text()  # these fits have no posterior
-    ranged = replace(done, regions=done.regions.assign(low=100.0, high=[2e4, 3e4]))
-    assert "(USD 100 to USD 20,000)" in ranged.text()
+    ranged = replace(done, regions=done.regions.assign(low=1e3, high=[2e4, 3e4]))
+    assert "(USD 1,000 to USD 20,000)" in ranged.text()
     frame = pd.read_parquet(root / "two.parquet")
     each = frame.groupby("study")
     assert each["percentile"].mean().tolist() == pytest.approx([50, 50])

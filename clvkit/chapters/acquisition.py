@@ -58,8 +58,13 @@ def costs(found: Economics, study: "Study") -> Table:
         formats={"customers": "count"} | dict.fromkeys(["spend", "cac", "so_far", "clv", "low", "high"], "money:2"),
         labels={"channel": "Channel", "customers": "Customers", "spend": "Spend", "cac": "Cost a customer", "so_far": "So far",
                 "clv": "Still to come", "low": "Low", "high": "High", "payback": "Payback, months"},
-        note="What a new customer brings is the model's for all customers alike: channels pay back at other times because they "
-        "cost otherwise. Spend is taken to win the customers of its own month." + (torn if found.torn else ""),
+        note=(
+            "What a new customer brings is the model's for the kinds of customers that the channel brings. "
+            if found.by_channel
+            else "What a new customer brings is the model's for all customers alike: channels pay back at other times because "
+            "they cost otherwise. With the channel as segment (models.segment_by, models.segments) each has its own. "
+        )
+        + "Spend is taken to win the customers of its own month." + (torn if found.torn else ""),
     )  # fmt: skip
 
 
