@@ -27,6 +27,7 @@ BILL_DAYS = 3
 #: Fewer repeat customers, or ends of contracts, than this teach little about who leaves.
 SPARSE_SHARE, SPARSE_ENDS = 0.10, 30
 WORDS = {"contractual": "contractual", "non_contractual": "non-contractual", "hybrid": "hybrid"}
+_CONTRACTS = {"sbg": "sBG (shifted beta-geometric)", "bdw": "BdW (beta-discrete-Weibull)"}
 _WHY = {
     "sbg": "renewals are counted and ends are seen; each customer's own chance of leaving stays the same",
     "bdw": "as sBG, and a customer's own chance of leaving may change with tenure",
@@ -141,7 +142,8 @@ class KindOfBusiness:
         import pandas as pd
 
         return pd.DataFrame(
-            [(LABELS[name], _WHY[name]) for name in self.admissible], columns=["model", "because"]
+            [(_CONTRACTS.get(name) or LABELS[name], _WHY[name]) for name in self.admissible],
+            columns=["model", "because"],
         )
 
     def sentence(self) -> str:

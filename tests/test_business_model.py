@@ -87,7 +87,7 @@ class TestFourLogs:
         found = judged(pd.concat([bills, shop(200), shop(60, 5, "s")]), held)
         assert found.verdict == "hybrid" and {"sbg", "paretonbd"} <= set(found.admissible)
         assert (
-            found.only_purchases == 200 and 0 <= found.both - 58 <= 2
+            found.only_purchases == 200 and 54 <= found.both <= 60
         )  # a purchase may fall on the day of a bill
 
 
@@ -148,7 +148,14 @@ def test_every_rule_has_evidence_and_every_model_a_reason():
     rules, models = found.rules(), found.models()
     assert len(rules) == 5 and rules["found"].str.contains(r"\d").sum() >= 4
     assert (
-        list(models["model"]) == ["sBG", "BdW", "BG/NBD", "MBG/NBD", "Pareto/NBD"]
+        list(models["model"])
+        == [
+            "sBG (shifted beta-geometric)",
+            "BdW (beta-discrete-Weibull)",
+            "BG/NBD",
+            "MBG/NBD",
+            "Pareto/NBD",
+        ]
         and (models["because"] != "").all()
     )
     assert found.customers == found.only_contract + found.both + found.only_purchases
