@@ -1,13 +1,17 @@
 """What the README states: places that exist, commands and options that work, a study that is valid."""
 
 import re
+from datetime import date
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 import yaml
 from pydantic import BaseModel
 
 from clvkit.cli import app
+from clvkit.errors import StudyError
+from clvkit.promotions import price_frame
 from clvkit.runs import EXIT_CODES, STOP_CHECK_EXIT
 from clvkit.study import Study, load_study
 
@@ -66,12 +70,45 @@ def test_exit_codes_are_those_of_the_program():
     assert re.search(rf"control fails.*\| `complete` \| {STOP_CHECK_EXIT} \|", table)
 
 
-def test_the_example_is_a_valid_study(tmp_path):
-    (example,) = re.findall(r"```yaml\n(.*?)```", README, re.S)
-    path = tmp_path / "acme.yml"
-    path.write_text("\n".join(line.removeprefix("   ") for line in example.splitlines()), encoding="utf-8")
-    study = load_study(path)
+@pytest.fixture
+def examples(tmp_path):
+    """The studies that the README shows, each in the file that its first line names; loads one by its name."""
+    found = [dedent(one) for one in re.findall(r"^ *```yaml\n(.*?)^ *```$", README, re.S | re.M)]
+    for text in found:
+        path = tmp_path / re.match(r"# (params/\w+\.yml)\n", text)[1]
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return lambda name, **values: load_study(tmp_path / "params" / f"{name}.yml", values)
+
+
+def test_the_example_is_a_valid_study(examples):
+    study = examples("acme")
     assert (study.name, study.currency, study.value.margin) == ("acme", "EUR", 0.42)
+
+
+def test_promotions_prices_and_channels_as_the_example_says_them(examples):
+    study = examples("acme_promotions")
+    assert study.promotions.windows["spring sale"].discount == 0.15 and study.migration.channel == "source"
+    assert price_frame(study.promotions.prices)["index"].tolist() == [1.0, 1.08]
+    (window,) = study.calendar.windows
+    assert study.calendar.acts and window.speed > 1
+    assert (window.first, window.last) == (date(2026, 3, 1), date(2026, 3, 14))
+
+
+def test_regions_as_the_example_says_them(examples):
+    group, north = examples("group"), examples("north")
+    assert (north.value.margin, north.value.annual_discount_rate) == (0.38, group.value.annual_discount_rate)
+    assert north.ledger.path != group.ledger.path and north.currency == group.currency
+    pooled = examples("group_by_region")
+    assert pooled.models.segments == "value" and pooled.ledger.columns.segment == "region"
+    assert pooled.ledger.path == group.ledger.path
+
+
+def test_a_region_may_not_say_more_than_the_example_lets_it(examples, tmp_path):
+    path = tmp_path / "params" / "north.yml"
+    path.write_text(path.read_text("utf-8") + "backtest: {horizon_days: 90}\n", encoding="utf-8")
+    with pytest.raises(StudyError, match=r"backtest\.horizon_days may not be set here"):
+        examples("north")
 
 
 def fields(model: type[BaseModel], prefix: str = "") -> set[str]:
