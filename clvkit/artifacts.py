@@ -228,6 +228,17 @@ def _valuation(bench: "Workbench") -> Any:
                      seed=study.models.sampler.seed)  # fmt: skip
 
 
+def _dormancy(bench: "Workbench") -> Any:
+    from clvkit.averaging import marked
+    from clvkit.dormancy import dormancy
+
+    study = bench.study
+    known = bench.purchases().semi_join(bench.summary(), "customer")
+    return dormancy(*bench.valued_with(), marked(bench.cells(), bench.get("averaged")), known, study.value,
+                    as_of=bench.known_until, minor_per_unit=bench.minor_per_unit,
+                    days_per_year=study.days_per_year)  # fmt: skip
+
+
 def _scores(bench: "Workbench") -> "pd.DataFrame":
     from clvkit.averaging import marked
     from clvkit.valuation import scores
@@ -305,6 +316,7 @@ _VALUING = (
     "clvkit.clock",
     "clvkit.clock_future",
     "clvkit.value",
+    "clvkit.dormancy_section",
     "clvkit.histories",
     "clvkit.valuation",
     "clvkit.averaging",
@@ -365,6 +377,8 @@ KINDS: dict[str, Kind] = {
                                 _COVARIATES, _MATHS),
     "valuation": Kind(_valuation, settings.value, "clvkit.valuation:Valuation",
                       ("cells", "score_cells", "averaged", "spend"), _VALUING, _MATHS),
+    "dormancy": Kind(_dormancy, settings.value, "clvkit.dormancy:Dormancy", ("ledger", "cells", "averaged", "spend"),
+                     (*_VALUING, *_SEEING, "clvkit.dormancy"), (*_MATHS, *_ENGINE)),
     "scores": Kind(_scores, settings.value, None, ("cells", "score_cells", "averaged", "spend"), _VALUING, _MATHS),
     "backtests": Kind(_backtests, settings.backtest, "clvkit.backtest_results:Backtests",
                       ("ledger",), (*_VALUING, *_SPENDING, *_TRYING), (*_MATHS, *_ENGINE)),

@@ -69,6 +69,7 @@ def simulate_by_group(
     members = [np.repeat(group, each) for group in groupings]
     sizes = [int(group.max()) + 1 for group in groupings]
     force = terms.force(1.0)
+    share = terms.kept(np.repeat((customers["T_days"] - customers["recency_days"]).to_numpy(float), each))
     like = _stand_ins(customers, each)
     counts, money = np.empty(len(purchases)), [np.empty((len(purchases), size)) for size in sizes]
     for d, (parameters, amount) in enumerate(zip(purchases, amounts, strict=True)):
@@ -78,7 +79,11 @@ def simulate_by_group(
             parameters, terms.horizon_days, rng
         )
         paid = (spenders if who is None else spenders.take(who)).amounts(amount, drawn.customer, rng)
-        paid *= terms.margin * np.exp(-force * drawn.time)
+        paid *= (
+            terms.margin
+            * np.exp(-force * drawn.time)
+            * (share if who is None else share[who])[drawn.customer]
+        )
         counts[d] = drawn.customer.size
         for one, member, size in zip(money, members, sizes, strict=True):
             one[d] = np.bincount(member[drawn.customer], weights=paid, minlength=size)

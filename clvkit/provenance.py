@@ -12,7 +12,7 @@ from clvkit.store import canonical_json, sha256_text
 
 HEADLINE = "customer_equity"
 #: Kinds that use the fit of the headline process: it is theirs by the study's choice, and not by a key of their label.
-USE_FIT = ("valuation", "scores", "sensitivity", "spend_values")
+USE_FIT = ("valuation", "scores", "sensitivity", "spend_values", "dormancy")
 
 #: What each kind of artifact is, for a reader.
 KIND_WORDS = {
@@ -35,6 +35,7 @@ KIND_WORDS = {
     "spend_drift": "whether customers' amounts drift over time",
     "spend_values": "customer equity with each model of spend",
     "valuation": "what all customers are worth, and who holds it",
+    "dormancy": "customer equity under each treatment of customers who are silent for long",
     "scores": "the value of one customer of each kind",
     "currency_effect": "revenue and value under each method of conversion, by quick fits",
     "merging": "the value with accounts apart and joined, by quick fits",

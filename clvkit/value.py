@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field, field_validator
 
+from clvkit.dormancy_section import DormancySection, Treatment, kept
 from clvkit.rules import RuleBroken, rate_hint
 from clvkit.section import Section
 
@@ -46,6 +47,10 @@ class ValueSection(Section):
         0.9, description="Probability that intervals are stated for: 0.9 is nine times in ten."
     )
     posterior_draws: int = Field(400, ge=50, description="Posterior draws that value is computed for.")
+    dormancy: DormancySection = Field(
+        default_factory=DormancySection,
+        description="What becomes of the value of customers who have been silent for long.",
+    )
 
     @field_validator("margin")
     @classmethod
@@ -75,18 +80,28 @@ class Terms:
 
     ``horizon_days`` may be infinite where the discount rate is positive. Purchases are discounted
     continuously, from the moment they are expected to happen, at the force of interest ln(1 + annual rate).
+    ``dormant`` says what becomes of the value of customers who are silent for longer than ``dormant_after_days``.
     """
 
     margin: float
     annual_discount_rate: float
     horizon_days: float
     days_per_year: float = 365.25
+    dormant: Treatment = "retain"
+    dormant_after_days: float = math.inf
+    half_life_days: float = 180.0
 
     @classmethod
     def of(cls, section: ValueSection, days_per_year: float) -> "Terms":
         """The terms a study states."""
-        days = section.horizon_months * days_per_year / 12
-        return cls(section.margin, section.annual_discount_rate, days, days_per_year)
+        days, asleep = section.horizon_months * days_per_year / 12, section.dormancy
+        after = math.inf if asleep.after_days is None else float(asleep.after_days)
+        return cls(section.margin, section.annual_discount_rate, days, days_per_year, asleep.treatment, after,
+                   asleep.half_life_days)  # fmt: skip
+
+    def kept(self, silence_days: np.ndarray) -> np.ndarray:
+        """The share of its value that a customer keeps who has been silent for so many days; see `clvkit.dormancy`."""
+        return kept(self.dormant, silence_days, self.dormant_after_days, self.half_life_days)
 
     def force(self, unit_days: float) -> float:
         """Continuous discount rate per unit of ``unit_days`` days."""
@@ -185,6 +200,7 @@ class Block:
     parameters: np.ndarray
     alive: np.ndarray
     spend: np.ndarray
+    silence_days: np.ndarray
     _known: dict = field(default_factory=dict, repr=False)  # margin and spend cases share their expectations
 
     @classmethod
@@ -196,7 +212,8 @@ class Block:
         alive = who.p_alive(draws[0])
         base, slope = Spenders.of(spend, cells, minor_per_unit).expected(draws[1])
         amount = base * n + slope * (cells["spend_minor"].to_numpy() / minor_per_unit)
-        return cls(who, draws[0], alive * n, alive * amount)
+        silence = (cells["T_days"] - cells["recency_days"]).to_numpy(float)
+        return cls(who, draws[0], alive * n, alive * amount, silence)
 
     def _expected(self, terms: Terms, future: Future, discount: float) -> np.ndarray:
         asked = (terms.horizon_days, discount, future.rate, future.hazard)
@@ -215,4 +232,4 @@ class Block:
     def value(self, terms: Terms, future: Future) -> np.ndarray:
         """Discounted expected margin, in major units: (draws, cells)."""
         discounted = self._expected(terms, future, terms.force(self.who.fit.unit_days))
-        return terms.margin * future.spend * self.spend * discounted
+        return terms.margin * future.spend * self.spend * discounted * terms.kept(self.silence_days)

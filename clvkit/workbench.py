@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from clvkit.contracts import Contracts
     from clvkit.covariates import CovariateFit
     from clvkit.currency_effect import CurrencyEffect
+    from clvkit.dormancy import Dormancy
     from clvkit.fit import Fit
     from clvkit.privacy_cost import PrivacyCost
     from clvkit.refits import MergingEffect
@@ -289,6 +290,10 @@ class Workbench(Recorder):
     def valuation(self) -> "Valuation":
         """What the customers are worth, and who holds it."""
         return self.get("valuation")
+
+    def dormancy(self) -> "Dormancy | None":
+        """Customer equity under each treatment of customers silent for long; None where nobody bought twice."""
+        return self.get("dormancy") if self.cells()["frequency"].max() > 0 else None
 
     def scores(self) -> "pd.DataFrame":
         """P(alive), expected purchases and value of one customer of each kind, with intervals."""
