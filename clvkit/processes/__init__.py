@@ -1,4 +1,4 @@
-"""The stochastic processes of purchases: one file each, found by name."""
+"""The stochastic processes of purchases and of renewals: one file each, found by name."""
 
 from importlib import import_module
 
@@ -9,11 +9,14 @@ _WHERE = {
     "bgbb": ("bgbb", "BGBB"),
     "gammagamma": ("gammagamma", "GAMMAGAMMA"),
     "by_frequency": ("gammagamma", "BY_FREQUENCY"),
+    "sbg": ("contract", "SBG"),
+    "bdw": ("contract", "BDW"),
 }
 NAMES = ("bgnbd", "mbgnbd", "paretonbd")
 REGULAR = "mbgcnbd"  # MBG/CNBD-k: purchases more regular than at random; ``mbgcnbd-3`` is the one with k = 3
 DISCRETE = ("bgbb",)  # whose times are whole numbers of opportunities
 SPEND = ("gammagamma", "by_frequency")
+CONTRACT = ("sbg", "bdw")  # contracts that end at a renewal
 
 
 class _Labels(dict):
@@ -32,11 +35,13 @@ LABELS |= {
     "bgbb": "BG/BB",
     "gammagamma": "Gamma-Gamma",
     "by_frequency": "Gamma-Gamma by frequency",
+    "sbg": "sBG",
+    "bdw": "BdW",
 }
 
 
 def get(name: str):
-    """The process (one of `NAMES` or `DISCRETE`) or the spend model (one of `SPEND`) of that name; KeyError for another.
+    """The model of that name (one of `NAMES`, `DISCRETE`, `SPEND` or `CONTRACT`); KeyError for another.
 
     ``mbgcnbd-3`` is MBG/CNBD-3; ``mbgcnbd`` alone is the family, at k = 1, which is MBG/NBD.
     """

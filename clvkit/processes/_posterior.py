@@ -15,6 +15,7 @@ from clvkit.processes import (
     _betageo,
     _bgbb,
     _cnbd,
+    _contract,
     _gammagamma,
     _paretonbd,
     _paretonbd_clock,
@@ -29,6 +30,7 @@ KERNELS = {
     "cnbd": 4,
     "bgbb": 5,
     "paretonbd_clock": 6,
+    "contract": 7,
 }
 _PRIOR, _BOUND = 0.5 * np.log(2 * np.pi), 80.0
 _LOGP = types.int64(
@@ -66,6 +68,8 @@ def log_posterior(code, eta, F, I, mean, sd, gradient):  # noqa: E741
         _cnbd.coordinates_to_log(eta, I, logs, jacobian)
     elif code == 5:
         _bgbb.coordinates_to_log(eta, logs, jacobian)
+    elif code == 7:
+        _contract.coordinates_to_log(eta, logs, jacobian)
     else:
         _gammagamma.coordinates_to_log(eta, logs, jacobian)
     for k in range(size):
@@ -85,6 +89,8 @@ def log_posterior(code, eta, F, I, mean, sd, gradient):  # noqa: E741
         value = _bgbb.kernel(parameters, F, I, slope, none, none)
     elif code == 6:
         value = _paretonbd_clock.kernel(parameters, F, I, slope, none, none)
+    elif code == 7:
+        value = _contract.kernel(parameters, F, I, slope, none, none)
     else:
         value = _gammagamma.kernel(parameters, F, I, slope, none, none)
     for k in range(size):
@@ -103,9 +109,6 @@ def _log_posteriors(code, eta, F, I, at, mean, sd, values, gradients):  # noqa: 
     """`log_posterior` of several data, laid end to end: those of g end at ``at[g + 1]`` (floats, whole numbers)."""
     for g in range(len(eta)):
         F_g, I_g = F[at[g, 0] : at[g + 1, 0]], I[at[g, 1] : at[g + 1, 1]]
-        if I_g.size == 0:  # of nobody
-            values[g], gradients[g, :] = 0.0, 0.0
-            continue
         values[g] = log_posterior(code, eta[g], F_g, I_g, mean[g], sd[g], gradients[g])
 
 
@@ -149,10 +152,7 @@ def native_expand(size, expanded, z_, out_, user_):
 
 @dataclass(frozen=True)
 class Target:
-    """Everything the native log-posterior reads, kept alive for as long as the sampler runs.
-
-    Without data (``F`` and ``I`` empty) it is the log-likelihood of nobody, zero everywhere.
-    """
+    """Everything the native log-posterior reads, kept alive for as long as the sampler runs."""
 
     code: int
     F: np.ndarray
@@ -163,8 +163,6 @@ class Target:
     def value_and_gradient(self, eta: np.ndarray) -> tuple[float, np.ndarray]:
         """Log-posterior and gradient at the coordinates ``eta`` (k,)."""
         gradient = np.zeros(len(eta))
-        if not self.I.size:
-            return 0.0, gradient
         value = log_posterior(self.code, np.asarray(eta, float), self.F, self.I, self.mean, self.sd, gradient)
         return value, gradient
 
