@@ -53,6 +53,15 @@ def contract(study: "Study", arguments: Arguments) -> dict:
     return as_of(study, arguments) | {"contracts": study.contracts.model_dump(mode="json")}
 
 
+def contract_value(study: "Study", arguments: Arguments) -> dict:
+    """What decides the fits of renewals, and what running contracts are worth."""
+    return contract(study, arguments) | {
+        "value": study.value.model_dump(mode="json"), "years": study.days_per_year, "currency": study.currency,
+        "sampler": study.models.sampler.model_dump(mode="json"), "priors": study.models.model_dump(mode="json", include={"priors"}),
+        "origins": [str(one) for one in study.backtest.origins],
+    }  # fmt: skip
+
+
 def truncation(study: "Study", arguments: Arguments) -> dict:
     """What decides how the beginning of the log is judged."""
     said = study.models.left_truncation

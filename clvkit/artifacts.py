@@ -239,6 +239,29 @@ def _dormancy(bench: "Workbench") -> Any:
                     days_per_year=study.days_per_year)  # fmt: skip
 
 
+def _contract_fits(bench: "Workbench") -> Any:
+    from clvkit.contract_value import fit_both
+
+    study = bench.study
+    return fit_both(bench.contracts(), study.contracts, study.models, study.days_per_year)
+
+
+def _contract_value(bench: "Workbench") -> Any:
+    from dataclasses import replace
+
+    from clvkit.contract_value import contract_value, tried
+
+    study = bench.study
+    years = {"as_of": study.as_of, "days_per_year": study.days_per_year}
+    made = contract_value(bench.get("contract_fits").used, bench.contracts(), study.contracts, study.value,
+                          currency=study.currency, **years)  # fmt: skip
+    if not study.backtest.origins:
+        return made
+    trial = tried(bench.seen.contract_rows, study.contracts, study.models, origin=max(study.backtest.origins),
+                  interval=study.value.interval, seed=study.models.sampler.seed, **years)  # fmt: skip
+    return replace(made, trial=trial)
+
+
 def _scores(bench: "Workbench") -> "pd.DataFrame":
     from clvkit.averaging import marked
     from clvkit.valuation import scores
@@ -335,6 +358,8 @@ _SEEING = (
 _TRYING = (*_SEEING, "clvkit.accuracy", "clvkit.backtest", "clvkit.backtest_origin", "clvkit.backtest_results",
            "clvkit.baselines", "clvkit.forecast")  # fmt: skip
 
+_RENEWING = (*_FITTING, "clvkit.contracts", "clvkit.contracts_section", "clvkit.contracts_fit", "clvkit.contract_value",
+             "clvkit.estimate")  # fmt: skip
 _REFITTING = (*_SEEING, "clvkit.privacy_cost", "clvkit.refits")
 
 
@@ -349,6 +374,10 @@ KINDS: dict[str, Kind] = {
     "score_cells": _table("score_cells"),
     "contracts": Kind(lambda bench: bench.seen.contracts(), settings.contract, "clvkit.contracts:Contracts", ("ledger",),
                       ("clvkit.contracts", "clvkit.contracts_section"), _ENGINE),
+    "contract_fits": Kind(_contract_fits, settings.contract_value, "clvkit.contract_value:ContractFits", ("contracts",),
+                          _RENEWING, (*_MATHS, *_ENGINE)),
+    "contract_value": Kind(_contract_value, settings.contract_value, "clvkit.contract_value:ContractValue",
+                           ("contracts", "contract_fits"), _RENEWING, (*_MATHS, *_ENGINE)),
     "truncation": Kind(_truncation, settings.truncation, "clvkit.truncation:Truncation", ("ledger",),
                        ("clvkit.truncation",), _ENGINE),
     "gaps": Kind(_gaps, settings.as_seen, None, ("ledger",), (*_SEEING, "clvkit.rhythm"), _ENGINE),

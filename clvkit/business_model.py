@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 FEW = 0.10
 #: A purchase so near to a monthly anniversary of a contract, and during it, is its bill. Unit: days.
 BILL_DAYS = 3
+MOSTLY = 0.5  # of the purchases of customers under contract: then orders hold the bills
 #: Fewer repeat customers, or ends of contracts, than this teach little about who leaves.
 SPARSE_SHARE, SPARSE_ENDS = 0.10, 30
 WORDS = {"contractual": "contractual", "non_contractual": "non-contractual", "hybrid": "hybrid"}
@@ -51,6 +52,8 @@ class KindOfBusiness:
     ends, running : relations that ended, and that run.
     repeaters : share of customers without a contract who bought again.
     opportunity : the period in which customers buy at most once; None where they buy at any time.
+    billed : share of the purchases of customers under contract that look like its bills; of purchases at any time some
+        seven in thirty do.
     """
 
     verdict: str
@@ -62,6 +65,12 @@ class KindOfBusiness:
     running: int
     repeaters: float
     opportunity: str | None
+    billed: float = 0.0
+
+    @property
+    def bills_among_orders(self) -> bool:
+        """Whether the orders hold the bills of contracts, so that their value and that of purchases must not be added."""
+        return self.billed > MOSTLY
 
     @property
     def used(self) -> str:
@@ -200,12 +209,13 @@ def kind_of_business(
     tally = (
         others.agg(n=others.count(), again=(others.days > 1).sum().cast("int64")).to_pyarrow().to_pylist()[0]
     )
-    free = len(set(theirs.loc[~_is_bill(theirs, relations), "customer"]))
+    bill = _is_bill(theirs, relations)
+    free = len(set(theirs.loc[~bill, "customer"]))
     without = int(tally["n"])
     ended = int(relations["ended"].sum())
     made = KindOfBusiness(
         "hybrid", declared, len(held) - free, free, without, ended, len(relations) - ended,
-        int(tally["again"] or 0) / max(without, 1), opportunities.opportunity,
+        int(tally["again"] or 0) / max(without, 1), opportunities.opportunity, float(bill.mean()) if len(bill) else 0.0,
     )  # fmt: skip
     if made.under_contract < FEW:
         verdict = "non_contractual"

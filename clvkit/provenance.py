@@ -18,6 +18,8 @@ USE_FIT = ("valuation", "scores", "sensitivity", "spend_values", "dormancy")
 KIND_WORDS = {
     "ledger": "every source row with its state, and the purchases they make",
     "cells": "customers who are alike in frequency, recency and T, counted",
+    "contract_fits": "models of renewals fitted to the relations",
+    "contract_value": "what running contracts are worth",
     "contracts": "the contracts, and the relations they make up",
     "spend_cells": "repeat customers who are alike in frequency and spend, counted",
     "score_cells": "customers who are alike in all that value depends on, counted",

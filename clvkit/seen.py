@@ -108,10 +108,12 @@ class Seen:
         from clvkit.contracts import contracts
 
         section = self.study.contracts
-        if section.source is None:
-            return None
-        rows = self.ledger.tables[section.source].to_pyarrow().to_pandas()
-        return contracts(rows, section, self.study.as_of)
+        return None if section.source is None else contracts(self.contract_rows, section, self.study.as_of)
+
+    @property
+    def contract_rows(self) -> "pd.DataFrame":
+        """The rows of the study's source of contracts, whatever is wrong with them."""
+        return self.ledger.tables[self.study.contracts.source].to_pyarrow().to_pandas()
 
     @property
     def _known(self) -> "tuple[list[pd.DataFrame], pd.DataFrame | None]":

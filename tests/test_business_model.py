@@ -68,6 +68,7 @@ class TestFourLogs:
         found = judged(*subscriptions(300))
         assert found.verdict == "contractual" and found.admissible == ("sbg", "bdw")
         assert found.buying_freely == 0 and found.under_contract == 1
+        assert found.bills_among_orders and found.billed == 1
 
     def test_a_shop(self):
         found = judged(shop(300))
@@ -130,6 +131,12 @@ def test_bills_are_told_from_purchases_at_the_ends_of_months():
     assert judged(bills, held).both == 0
     besides = pd.concat([bills, pd.DataFrame({"customer": ["a"], "day": [pd.Timestamp("2023-04-14")]})])
     assert judged(besides, held).both == 1
+
+
+def test_orders_without_bills_are_told_from_orders_with_them():
+    _, held = subscriptions(150)
+    besides = judged(shop(150, 5, "s"), held)
+    assert besides.both > 100 and not besides.bills_among_orders and besides.billed < 0.35
 
 
 def test_after_a_contract_has_ended_a_purchase_is_no_bill():

@@ -204,6 +204,7 @@ def test_segments_that_no_table_has_are_refused(folder):
     path = folder / "wrong.yml"
     path.write_text(STUDY.replace("covariates: {use", "segment_by: plam\n  covariates: {use"))
     with pytest.raises(
-        StudyError, match="segment_by names 'plam', which no customers table has .got 'plam'.; did you mean 'plan'"
+        StudyError,
+        match=r"segment_by names 'plam', which no customers table has .got 'plam'.; did you mean 'plan'",
     ):
         load_study(path)
