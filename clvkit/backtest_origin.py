@@ -74,7 +74,8 @@ def from_origin(purchases: "ir.Table", origin: date, horizon_days: int, setting:
     made = []
     known_from_birth = of_fitted(summary, models.left_truncation)
     gaps = gap_statistics(purchases, origin, known_from_birth) if REGULAR in models.processes else None
-    for fit, spend in _candidates(purchases, origin, summary, cells, setting, gaps):
+    calendar = _calendar(purchases, origin, summary, left_in(cells, models.left_truncation), setting)
+    for fit, spend in _candidates(purchases, origin, summary, cells, setting, gaps, calendar):
         seen = forecast(
             fit,
             spend,
@@ -106,6 +107,7 @@ def from_origin(purchases: "ir.Table", origin: date, horizon_days: int, setting:
                 coverage_expected=seen.coverage_expected,
                 baselines=_baselines(rows, seen.each, span, setting),
                 tables=_tables(rows, seen, daily, origin, horizon_days),
+                refused=calendar.refused,
             )
         )
     return made
@@ -146,6 +148,7 @@ def _candidates(
     cells: "pd.DataFrame",
     setting: Setting,
     gaps: "pd.DataFrame | None",
+    calendar: "Calendar",
 ) -> "Iterator[tuple[Fit | SegmentedFit | CovariateFit, Fit | SegmentedFit]]":
     """Every fit that is tried, with the model of spend that goes with it: each process, and the headline's refinements.
 
@@ -155,7 +158,7 @@ def _candidates(
     models, money = setting.models, setting.minor_per_unit
     everybody, cells = cells, left_in(cells, models.left_truncation)
     spend = _spend(purchases, origin, summary, setting)
-    timed = _calendar(purchases, origin, summary, cells, setting).timed
+    timed = calendar.timed
     for name in models.processes:
         own = gaps if name == REGULAR else None
         fit = fit_process(name, cells, models, days_per_year=setting.days_per_year, gaps=own, **timed)

@@ -39,6 +39,7 @@ class Backtest:
         ``calibration``, the same by tenths of customers in order of their forecast, lowest first; ``tracking``
         with ``days`` since the origin, ``day``, and cumulative repeat purchases ``actual, predicted, low, high``
         (the last three from the origin on).
+    refused : sentences, one for everything of the study's calendar that could not be told at the origin, and is not in this fit.
     """
 
     origin: date
@@ -57,6 +58,7 @@ class Backtest:
     baselines: dict[str, Baseline]
     tables: "dict[str, pd.DataFrame]"
     verdict: Verdict | None = None
+    refused: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -114,6 +116,7 @@ class Backtest:
             "baselines": {name: one.to_json() for name, one in self.baselines.items()},
             "window_days": self.span.window_days,
             "hiatus_days": self.span.hiatus_days,
+            "not_told": list(self.refused),
             "verdict": self.verdict.level if self.verdict else None,
             "reason": self.verdict.reason if self.verdict else None,
         }
@@ -126,7 +129,7 @@ class Backtest:
         for name, frame in self.tables.items():
             frame.to_parquet(folder / f"{name}.parquet", index=False)
         made = {name: getattr(self, name) for name in (
-            "process", "customers", "new_customers", "actual", "coverage", "coverage_expected")}  # fmt: skip
+            "refused", "process", "customers", "new_customers", "actual", "coverage", "coverage_expected")}  # fmt: skip
         made |= {
             "origin": self.origin.isoformat(),
             "span": asdict(self.span),
@@ -145,6 +148,7 @@ class Backtest:
 
         made = json.loads((folder / "backtest.json").read_text(encoding="utf-8"))
         return cls(**made | {
+            "refused": tuple(made["refused"]),
             "origin": date.fromisoformat(made["origin"]),
             "span": Span(**made["span"]),
             "fit": _fit(folder / "fit"),

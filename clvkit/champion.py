@@ -204,8 +204,12 @@ class Choice:
 
 
 def choose(fits: "dict[str, Fit]", backtests: "Backtests", headline: str) -> Choice:
-    """Compare the processes on the whole history and on the back-tests, and name the champion."""
-    trials = sorted({(one.origin, one.end) for one in backtests})
+    """Compare the processes on the whole history and on the back-tests, and name the champion.
+
+    A trial in which the study's calendar could not be told yet is of another model, and is left out where there are others.
+    """
+    whole = {one.origin for one in backtests if not one.refused}
+    trials = sorted({(one.origin, one.end) for one in backtests if one.origin in whole or not whole})
     chosen_on = Trial(*trials[0]) if trials else None
     quoted = Trial(*trials[-1]) if len(trials) > 1 else None
     rows = []

@@ -68,8 +68,10 @@ def _told(fit: "SegmentedFit", ask) -> "pd.DataFrame":
     drawn = np.stack([np.atleast_1d(ask(draws[:, g])) for g in range(len(fit.segments))], axis=1)
     weight = fit.customers_of / fit.customers_of.sum()
     away = drawn - drawn @ weight[:, None]
-    tails = [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2]
-    (low, high), (below, above) = (np.quantile(part, tails, axis=0) for part in (drawn, away))
+    low, high = np.quantile(drawn, [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2], axis=0)
+    # Of G segments that are alike, one is outside its interval G times as often: said to differ is who is outside a wider one.
+    miss = (1 - INTERVAL) / len(fit.segments)
+    below, above = np.quantile(away, [miss / 2, 1 - miss / 2], axis=0)
     sampled = fit.draws is not None
     alone = [
         np.nan if away_ else float(ask(one)) for one, away_ in zip(fit.alone, fit.runs_away, strict=True)
@@ -94,7 +96,11 @@ def check(fit: "SegmentedFit", valued: bool) -> Check:
         f"{label} fitted to each of {len(fit.segments)} segments by itself gains "
         f"{numbers.number(test.statistic / 2, 1)} in log-likelihood over one fit of all, for {test.freedom} parameters more "
         f"(p = {numbers.number(test.p_value, 3) if test.p_value >= 0.0005 else 'below 0.001'}): "
-        + ("segments differ." if differ else "no difference between segments that could not be chance.")
+        + (
+            "segments differ."
+            if differ
+            else f"below {SURE:g} it would be told from chance, so no segment is said to differ."
+        )
     )
     advice = ""
     if differ and not valued:

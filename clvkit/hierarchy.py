@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit
 
-from clvkit.optimum import hessian
+from clvkit.optimum import BOUND, hessian
 
 if TYPE_CHECKING:
     from clvkit.processes._posterior import Target
@@ -160,6 +160,9 @@ def _expanded(target: "Target", eta: np.ndarray, bend: np.ndarray | None, centre
             break
         # an expansion says nothing of places far away, where a likelihood may not even be one of floating-point numbers
         step *= min(1.0, _FARTHEST / np.abs(step).max())
+        step = np.clip(eta + step, -BOUND, BOUND) - eta
+        if np.abs(step).max() < 1e-5:
+            break
         while True:
             there = begin(eta + step)
             if there[2] >= now - 1e-9 * abs(now) or np.abs(step).max() < 1e-6:

@@ -136,7 +136,9 @@ def valuation(
 
     schemes = grouped(cells)
     months = [float(m) for m in range(6, int(section.horizon_months), 6)] + [section.horizon_months]
-    months += [math.inf] if terms.annual_discount_rate > 0 else []  # without discounting it has no value
+    # Without discounting it has no value; of customers older than the log only Pareto/NBD has one without end.
+    endless = fit.process == "paretonbd" or not ("before_days" in cells and (cells["before_days"] >= 0).any())
+    months += [math.inf] if terms.annual_discount_rate > 0 and endless else []
     terms_of = [replace(terms, horizon_days=m * days_per_year / 12) for m in months]
     headline = months.index(section.horizon_months)
     codes = [code for code, _ in schemes.values()]
@@ -187,7 +189,7 @@ def valuation(
             bought, mle=plug[0].purchases.sum(), interval=section.interval, unit="purchases"
         ),
     }
-    if terms.annual_discount_rate > 0:
+    if math.isinf(months[-1]):
         estimates["customer_equity_lifetime"] = looks[-1]
     often = np.resize(
         np.arange(len(purchases)), section.posterior_draws

@@ -45,6 +45,7 @@ def tried(process, origin, bias, rmse, rules=None):
         coverage=0.93,
         tables={"calibration": tenths},
         baselines=rules or {},
+        refused=(),
     )
 
 
@@ -196,3 +197,19 @@ def test_likelihoods_of_other_customers_do_not_compare():
     assert choice.champion == "paretonbd" and "of the processes fitted to the same customers" in choice.reason
     assert choose(fits, [], "bgnbd").champion == "mbgnbd"
     assert list(comparison(choice).frame["customers"]) == [100, 100, 120]
+
+
+def test_a_trial_without_the_calendar_of_the_study_decides_nothing():
+    blind = [
+        tried(name, FIRST, bias, 1.6) for name, bias in (("bgnbd", 0.0), ("mbgnbd", 0.2), ("paretonbd", 0.1))
+    ]
+    for one in blind:
+        one.refused = ("The season cannot be estimated: ...",)
+    seeing = [
+        tried("bgnbd", LATER, 0.2, 1.6),
+        tried("mbgnbd", LATER, 0.0, 1.6),
+        tried("paretonbd", LATER, 0.1, 1.6),
+    ]
+    choice = choose(FITS, blind + seeing, "paretonbd")
+    assert choice.champion == "mbgnbd" and choice.chosen_on.origin == LATER and choice.quoted is None
+    assert choose(FITS, blind, "paretonbd").champion == "bgnbd"  # better than nothing

@@ -99,6 +99,20 @@ def test_stand_ins_are_what_they_expand():
     )
 
 
+def test_customers_who_all_spend_alike_can_be_fitted_by_segment():
+    # q runs away where customers do not differ; beyond the bound of searches rounding looked like curvature
+    for seed in range(12):
+        rng, parts = np.random.default_rng(seed), []
+        for g, size in enumerate((100, 200)):
+            x = rng.integers(1, 9, size)
+            spend = (rng.gamma(5.0 * x) * 600).astype(int)
+            parts.append(pd.DataFrame({"segment": f"s{g}", "frequency": x, "spend_minor": spend, "n": 1}))
+        fit = fit_spend_by_segment(pd.concat(parts), ModelsSection(), 100, sample=False)
+        assert np.isfinite(fit.mle).all() and (fit.spread < 1).all()
+        mean = differences.spend_per_purchase(fit)["value"]
+        np.testing.assert_allclose(mean, 30.0, rtol=0.1)  # 5 times 6.00
+
+
 def test_a_step_into_nowhere_is_not_taken():
     # Newton's step from where a density does not bend leads far away; there rounding may look like a height.
     class Cliff(Normal):

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from clvkit.chapters.truncation import value_of_first
+from clvkit.chapters.value import horizon
 from clvkit.processes import get
 from clvkit.study import load_study, study_from_resolved
 from clvkit.valuation import BURN_IN, OLDER
@@ -93,3 +94,15 @@ def test_dates_of_acquisition_make_older_customers_what_they_are(bench_of):
     )
     (tried,) = bench.backtests().champion
     assert tried.predicted["transactions"].mle == pytest.approx(tried.actual["transactions"], rel=0.15)
+
+
+def test_a_process_without_endless_values_of_older_customers_leaves_that_line_out(bench_of, tmp_path):
+    study = bench_of().study
+    said = {"models.headline": "bgnbd", "models.left_truncation.treatment": "acquired"}
+    study = load_study(study.base / "study.yml", said)
+    bench = Workbench(study, study_folder=tmp_path / "reports", folder=tmp_path / "draft", stem="04_value")
+    found = bench.valuation()
+    assert "customer_equity_lifetime" not in found.estimates and np.isfinite(found.path["months"]).all()
+    assert found.estimates["customer_equity"].value > 0
+    shown = horizon(found)
+    assert len(shown.frame) == len(found.path)

@@ -106,6 +106,11 @@ def set_up(backtests: Backtests) -> list[Facts]:
             f"{numbers.date_words(b.origin)} at the latest, so that the errors of this chapter, from then on, had no "
             "part in the choice. Figures and tables below are of the latest unless they say otherwise."
         )
+    if untold := [one for one in backtests.champion if one.refused]:
+        facts["What was not known then"] = (
+            " ".join(f"From {numbers.date_words(one.origin)}: {' '.join(one.refused)}" for one in untold)
+            + " These forecasts do without it, and their errors are not those of the study's model as it is now."
+        )
     return [Facts(facts)]
 
 

@@ -132,7 +132,7 @@ def parameters(fit: "Fit", prior_posterior: pd.DataFrame) -> Table:
             "from its maximum-likelihood estimate: data and prior pull at it"
         )
     return Table(
-        f"parameters_{fit.process}",
+        f"parameters_{fit.name}",
         frame,
         title,
         f"Posterior means and ranges that hold nine times in ten, {unit}; the prior's range likewise. "
@@ -212,7 +212,7 @@ def tracking(fit: "Fit", frame: pd.DataFrame) -> Figure:
         alt=f"Two line charts of repeat purchases over {len(frame)} weeks. In total there were "
         f"{numbers.count(last['actual_cumulative'])}, the model expects {numbers.count(last['expected_cumulative'])}.",
         frame=frame,
-        worry="Bumps that the model misses are seasons and campaigns; it knows none. A gap that keeps widening at "
+        worry="Bumps that the model misses are seasons and campaigns that it does not know: the calendar is where it learns of them. A gap that keeps widening at "
         "the end would mean that customers behave differently now than the whole history says.",
     )
 

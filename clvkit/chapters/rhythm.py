@@ -10,13 +10,19 @@ from clvkit.rhythm import in_words, rhythm_check
 __all__ = ["rhythm_check", "sentence"]
 
 if TYPE_CHECKING:
+    from clvkit.calendar import Calendar
     from clvkit.fit import Fit
     from clvkit.rhythm import Rhythm
 
 
-def sentence(found: "Rhythm", fits: "dict[str, Fit]") -> Sentence:
+def sentence(found: "Rhythm", fits: "dict[str, Fit]", calendar: "Calendar") -> Sentence:
     """What the log says about rhythm, and where MBG/CNBD-k is fitted, which k is most likely and by how much."""
     text = in_words(found)
+    if found.known and calendar.clock is not None:
+        text += (
+            " Gaps are counted in days and not on the study's calendar: a season, or a shut week, makes some of them longer and "
+            "some shorter, so that customers may be more regular than this says."
+        )
     fit = fits.get(REGULAR)
     if fit is None:
         return Sentence(text)

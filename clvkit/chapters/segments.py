@@ -53,6 +53,9 @@ def _table(fit: "SegmentedFit", found: "pd.DataFrame", name: str, currency: str 
     different = found.loc[found["differs"], "segment"].tolist()
     if fit.draws is None:
         title = f"{what.capitalize()}, by segment"
+    elif different and len(found) == 2:
+        high, low = found.sort_values("value", ascending=False)["segment"]
+        title = f"{what.capitalize()}: higher of {high} than of {low}"
     elif different:
         title = f"{what.capitalize()}: {' and '.join(different)} {'differs' if len(different) == 1 else 'differ'} from the rest"
     else:

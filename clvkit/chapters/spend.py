@@ -97,11 +97,14 @@ def segments(run: "Workbench") -> Table:
     shown.loc[frame["purchases"] == 0, "observed"] = numbers.NOT_APPLICABLE
     lowest, highest = (numbers.money(v, currency) for v in (frame["mean"].min(), frame["mean"].max()))
     one = len(frame) == 1
+    alike = not one and lowest == highest
     return Table(
         "spend_segment_means",
         shown,
         f"A repeat purchase brings {lowest} on average"
         if one
+        else f"A repeat purchase brings {lowest} in every segment: what differs as seen is put down to chance"
+        if alike
         else f"A repeat purchase brings between {lowest} and {highest}, by segment",
         f"Mean amount of a repeat purchase, {currency}: as seen, and drawn towards the mean of all segments the more, the "
         f"less the segment itself says. Ranges hold {numbers.percent(interval)}.",

@@ -76,8 +76,9 @@ def answer(valuation: "Valuation") -> Headline:
     worth = numbers.money_with_interval(
         equity.value, equity.low, equity.high, valuation.currency, valuation.interval
     )
+    comma = "" if equity.low is None else ","
     return Headline(
-        f"The {numbers.count(valuation.customers)} customers are expected to bring **{worth}**, of margin "
+        f"The {numbers.count(valuation.customers)} customers are expected to bring **{worth}**{comma} of margin "
         f"{horizon_words(months_of(valuation))}, in today's money."
     )
 

@@ -82,10 +82,10 @@ def _most_frequent(bought: ir.Table) -> pd.DataFrame:
 
 
 def _next_days(top: pd.DataFrame, who: str) -> int:
-    """Days of the customer who comes after this one; 0 for the last one looked at."""
+    """Days of the customer who comes after this one; of the last there is none, and it is its own."""
     mine = int(top.loc[top["customer"] == who, "days"].iloc[0])
     others = top.loc[(top["customer"] != who) & (top["days"] <= mine), "days"]
-    return int(others.max()) if len(others) else 0
+    return int(others.max()) if len(others) else mine
 
 
 def _keys(accounts: pd.DataFrame, texts: Mapping[str, tuple[Reading, ir.Table]]) -> pd.DataFrame:

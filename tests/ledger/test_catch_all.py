@@ -34,6 +34,12 @@ def test_an_account_that_buys_far_more_often_than_the_next(ledger_of):
     assert "{guests: ['0']}" in found.recommendation
 
 
+def test_the_last_of_many_frequent_customers_stands_out_from_nobody(ledger_of):
+    many = "".join(f"b{k:02d},{one},5,m{k}@mail.example\n" for k in range(25) for one in DAYS[::2])
+    ledger = ledger_of(many, HEADER)
+    assert check(ledger, "ledger.catch_all").status == "pass" and ledger.frames["catch_all"].empty
+
+
 def test_a_name_that_may_be_somebodys_is_not_shown(ledger_of):
     ledger = ledger_of(rows("anna.adler", often=2), HEADER)
     found = check(ledger, "ledger.catch_all")
