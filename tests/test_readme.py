@@ -95,6 +95,12 @@ def test_promotions_prices_and_channels_as_the_example_says_them(examples):
     assert (window.first, window.last) == (date(2026, 3, 1), date(2026, 3, 14))
 
 
+def test_what_is_known_of_customers_as_the_example_says_it(examples):
+    study = examples("acme_people")
+    assert study.models.segment_by == "won_by" and set(study.models.covariates.of) == {"plan"}
+    assert study.ledger.by_name()["people"].accounts == {"orders": "id"}
+
+
 def test_regions_as_the_example_says_them(examples):
     group, north = examples("group"), examples("north")
     assert (north.value.margin, north.value.annual_discount_rate) == (0.38, group.value.annual_discount_rate)
