@@ -145,7 +145,7 @@ def make_calendar(
     if not section.acts:
         return Calendar(as_of)
     daily = daily.loc[daily["day"].dt.date <= as_of, ["day", "first", "repeat"]].reset_index(drop=True)
-    _require_possible(section, daily)
+    require_possible(section, daily)
     refused, season = [], section.season
     if season == "estimate" and (why := season_unknown(daily, as_of)):
         refused.append(
@@ -245,7 +245,7 @@ class Speeds:
         return counts
 
 
-def _require_possible(section: CalendarSection, daily: "pd.DataFrame") -> None:
+def require_possible(section: CalendarSection, daily: "pd.DataFrame") -> None:
     """Refuse a window that the study says was shut, and in which customers bought."""
     days = daily["day"].dt.date
     for place, one in enumerate(section.windows):

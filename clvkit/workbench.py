@@ -209,10 +209,21 @@ class Workbench(Recorder):
         return kind_of_business(purchases, relations, study.as_of, found, study.business_model)
 
     def sufficiency(self) -> "list[Check]":
-        """Whether the data can carry a value: the checks that decide about it, before anything is fitted."""
+        """Whether the data can carry a value: the checks that decide about it, before anything is fitted.
+
+        Raises
+        ------
+        FitError : the study says that a window was shut, and customers bought in it.
+        """
         from clvkit.sufficiency import sufficiency_checks
         from clvkit.truncation import truncation_check
 
+        if self.study.calendar.windows and len(self.cells()):
+            from clvkit.calendar import require_possible
+            from clvkit.customers import daily_purchases
+
+            known = self.purchases().semi_join(self.summary(), "customer")
+            require_possible(self.study.calendar, daily_purchases(known, self.known_until))
         checks = sufficiency_checks(self.cells(), self.study.sufficiency, self.known_until)
         if not len(self.cells()):
             return checks

@@ -10,6 +10,7 @@ import yaml
 from clvkit import processes
 from clvkit.chapters.calendar import exhibits, windows
 from clvkit.clock import Clock
+from clvkit.errors import FitError
 from clvkit.study import load_study
 from clvkit.workbench import Workbench
 
@@ -109,3 +110,16 @@ def test_a_window_that_is_only_listed_does_not_act(bench):
         study,
     )
     assert "of which none act" in table.title and set(table.frame["treatment"]) == {"listed only"}
+
+
+def test_purchases_in_a_window_that_was_shut_are_told_before_anything_is_fitted(bench, tmp_path):
+    listed = [WINDOWS[0] | {"first": "2023-06-01", "last": "2023-06-07"}]
+    assert bench.sufficiency()  # in the true window nobody bought
+    study = load_study(
+        bench.study_folder.parent / "study.yml", {"calendar": yaml.safe_dump({"windows": listed})}
+    )
+    wrong = Workbench(study, study_folder=tmp_path / "reports", folder=tmp_path / "draft", stem="04_value")
+    with pytest.raises(
+        FitError, match=r"nothing could be bought from 2023-06-01 to 2023-06-07 .flood., by the study, but"
+    ):
+        wrong.sufficiency()
