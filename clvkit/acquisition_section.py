@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from clvkit.rules import RuleBroken, did_you_mean, listed
+from clvkit.ledger.side_fields import source_that_holds
+from clvkit.rules import RuleBroken, did_you_mean
 from clvkit.section import Section
 
 if TYPE_CHECKING:
@@ -51,14 +52,7 @@ def require_written(section: AcquisitionSection, ledger: "LedgerSection", writte
             hint or "describe a source that holds customers, with accounts and about",
             at="by",
         )
-    sources = {name: one for name, one in ledger.by_name().items() if one.holds == "marketing"}
-    if section.spend not in sources:
-        raise RuleBroken(
-            f"must be a source that holds marketing (got {section.spend!r})",
-            f"the ledger has {listed(sources)}" if sources else "describe one under ledger.sources",
-            at="spend",
-        )
-    if "channel" not in sources[section.spend].fields:
+    if "channel" not in source_that_holds("marketing", section.spend, ledger, at="spend").fields:
         raise RuleBroken(
             f"names {section.spend!r}, which has no field channel",
             f"add it under ledger.sources.{section.spend}.fields",

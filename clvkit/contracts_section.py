@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from clvkit.rules import RuleBroken, listed
+from clvkit.ledger.side_fields import source_that_holds
+from clvkit.rules import RuleBroken
 from clvkit.section import Section
 
 if TYPE_CHECKING:
@@ -60,20 +61,14 @@ def require_contracts(section: ContractsSection, ledger: "LedgerSection") -> Non
     """
     if section.source is None:
         return
-    sources = {name: one for name, one in ledger.by_name().items() if one.holds == "contracts"}
-    if section.source not in sources:
-        raise RuleBroken(
-            f"must be a source that holds contracts (got {section.source!r})",
-            f"the ledger has {listed(sources)}" if sources else "describe one under ledger.sources",
-            at="source",
-        )
-    if sources[section.source].account_space is None:
+    source = source_that_holds("contracts", section.source, ledger, at="source")
+    if source.account_space is None:
         raise RuleBroken(
             f"names {section.source!r}, which has no account_space: nobody knows whose accounts its customers are",
             f"add it under ledger.sources.{section.source}",
             at="source",
         )
-    if "end" not in sources[section.source].fields:
+    if "end" not in source.fields:
         raise RuleBroken(
             f"names {section.source!r}, which has no field end: without it nobody could be seen to leave",
             f"add end under ledger.sources.{section.source}.fields; running contracts leave it empty",

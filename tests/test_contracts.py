@@ -7,9 +7,12 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from study_files import PARAMS
 
 from clvkit.contracts import Contracts, contract_checks, contracts, months_between
 from clvkit.contracts_section import ContractsSection
+from clvkit.errors import StudyError
+from clvkit.study import load_study, study_from_resolved
 
 AS_OF = date(2024, 6, 30)
 MONTHLY = ContractsSection(source="contracts")
@@ -205,3 +208,28 @@ def test_saving_loses_nothing(tmp_path):
     pd.testing.assert_frame_equal(again.relations, found.relations)
     pd.testing.assert_frame_equal(again.set_aside, found.set_aside)
     assert again.on_anniversary == found.on_anniversary
+
+
+class TestSection:
+    @pytest.mark.parametrize(
+        "said, message",
+        [
+            ("memberships", "must be a source that holds contracts"),
+            ("contracts", "has no field end: without it nobody could be seen to leave"),
+        ],
+    )
+    def test_what_cannot_be_used_is_refused(self, said, message):
+        fields = {"contract": "contract_no", "customer": "customer_no", "start": "start"}
+        study = load_study(PARAMS / "acme.yml")
+        assert study.contracts.source == "contracts"
+        resolved = study.resolved()
+        resolved["contracts"]["source"] = said
+        resolved["ledger"]["sources"]["contracts"]["fields"] = fields
+        with pytest.raises(StudyError, match=message):
+            study_from_resolved(resolved, base=study.base)
+
+    def test_whose_the_contracts_are_must_be_said(self):
+        resolved = load_study(PARAMS / "acme.yml").resolved()
+        resolved["ledger"]["sources"]["contracts"]["account_space"] = None
+        with pytest.raises(StudyError, match="has no account_space: nobody knows whose accounts"):
+            study_from_resolved(resolved, base=PARAMS)

@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from clvkit.rules import did_you_mean
+from clvkit.rules import RuleBroken, did_you_mean, listed
 
 if TYPE_CHECKING:
-    from clvkit.ledger.section import SourceSection
+    from clvkit.ledger.section import LedgerSection, SourceSection
 
 #: The tables beside the orders: their fields, those that must be there first, and what each field is.
 TABLES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
@@ -52,3 +52,20 @@ def require_fields(section: "SourceSection") -> None:
         )
     if section.account_space and "customer" not in section.fields:
         raise ValueError("account_space belongs to a table with the field customer")
+
+
+def source_that_holds(kind: str, name: str, ledger: "LedgerSection", *, at: str) -> "SourceSection":
+    """The source of that name; ``at`` is the field of a study that names it.
+
+    Raises
+    ------
+    RuleBroken : no source of that name holds tables of this kind.
+    """
+    sources = {other: one for other, one in ledger.by_name().items() if one.holds == kind}
+    if name not in sources:
+        raise RuleBroken(
+            f"must be a source that holds {kind} (got {name!r})",
+            f"the ledger has {listed(sources)}" if sources else "describe one under ledger.sources",
+            at=at,
+        )
+    return sources[name]
