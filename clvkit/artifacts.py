@@ -136,6 +136,18 @@ def _fit(bench: "Workbench", process: str) -> Any:
                        gaps=bench.gaps() if process == REGULAR else None, **bench.calendar().timed)  # fmt: skip
 
 
+def _fit_without_calendar(bench: "Workbench") -> Any:
+    from dataclasses import replace
+
+    from clvkit.fitting import fit_process
+
+    models = bench.study.models
+    fit = fit_process(
+        models.headline, bench.fitted_cells(), models, sample=False, days_per_year=bench.study.days_per_year
+    )
+    return replace(fit, plain=True)
+
+
 def _spend(bench: "Workbench") -> Any:
     """The model of spend that the study or its data choose, fitted; the means of segments where no such model will do."""
     from clvkit.fitting import fit_spend
@@ -399,6 +411,7 @@ KINDS: dict[str, Kind] = {
     "spend_values": Kind(_spend_values, settings.value, "clvkit.spend_values:SpendValues",
                          ("cells", "score_cells", "averaged", "spend", "spend_choice"),
                          (*_VALUING, *_SPENDING, "clvkit.spend_values"), _MATHS),
+    "fit_without_calendar": Kind(_fit_without_calendar, settings.segment, "clvkit.fit:Fit", ("cells",), _FITTING, _MATHS),
     "fit_by_segment": Kind(_fit_by_segment, settings.segment, "clvkit.segments:SegmentedFit", ("cells",), _SEGMENTS, _MATHS),
     "spend_by_segment": Kind(_spend_by_segment, settings.segment, "clvkit.segments:SegmentedFit",
                              ("score_cells", "spend"), _SEGMENTS, _MATHS),

@@ -1,6 +1,6 @@
 """One origin of a back-test: fit on what was known then, forecast, and compare with what happened."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
@@ -163,6 +163,9 @@ def _candidates(
         own = gaps if name == REGULAR else None
         fit = fit_process(name, cells, models, days_per_year=setting.days_per_year, gaps=own, **timed)
         yield fit, spend
+    if calendar.clock is not None:
+        plain = fit_process(models.headline, cells, models, sample=False, days_per_year=setting.days_per_year)
+        yield replace(plain, plain=True), spend
     if models.covariates.use != "ignore" and setting.design is not None:
         from clvkit.covariates import fit_process_with_covariates
 

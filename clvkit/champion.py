@@ -13,6 +13,7 @@ import pandas as pd
 
 from clvkit import numbers
 from clvkit.checks import Check
+from clvkit.fit import without_calendar
 from clvkit.processes import REGULAR
 from clvkit.rules import listed
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from clvkit.backtest_results import Backtest, Backtests
     from clvkit.fit import Fit
 
+_PLAIN = without_calendar("")
 NEAR = (
     0.02  # processes whose error per customer is within this share of the least are told apart by the total
 )
@@ -50,8 +52,8 @@ class Trial:
 class Choice:
     """The champion, the reason, and what all processes were compared on.
 
-    ``table`` has one row a fit: ``process`` (its name), ``label``, ``refines`` (the process that a fit by segment refines,
-    None of others), ``log_likelihood``, ``bic`` (on the whole history) and,
+    ``table`` has one row a fit: ``process`` (its name), ``label``, ``refines`` (the simpler fit that it
+    refines: a fit by segment that of all, one on a calendar that without it; None of others), ``log_likelihood``, ``bic`` (on the whole history) and,
     in the trial that was chosen on and the one quoted from, ``bias_…`` (of the number of purchases) and ``rmse_…``
     (purchases per customer), both at maximum likelihood, ``coverage_…`` (share of customers inside their 90 %
     interval), ``calibration_…`` (mean absolute error over tenths of the customers, per customer); NaN where there
@@ -144,6 +146,9 @@ class Choice:
     def _how(self) -> str:
         """What in the study would make the champion the one that the value is computed with."""
         process, settings = self.champion, []
+        if process == without_calendar(process.removesuffix(_PLAIN)):
+            process = process.removesuffix(_PLAIN)
+            settings.append("calendar.season to 'none' and every window to 'ignore'")
         for suffix, field in REFINED_BY.items():
             if process.endswith(suffix):
                 settings.append(f"{field} to 'value'")
@@ -219,7 +224,11 @@ def choose(fits: "dict[str, Fit]", backtests: "Backtests", headline: str) -> Cho
             "customers": fit.customers,
             "process": name,
             "label": fit.label,
-            "refines": base if name != base else SIMPLER.get(name),
+            "refines": without_calendar(base)
+            if name == base and without_calendar(base) in fits
+            else base
+            if name not in (base, without_calendar(base))
+            else SIMPLER.get(name),
             "log_likelihood": fit.log_likelihood,
             "bic": fit.aic_bic()[1],
         }

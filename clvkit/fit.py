@@ -36,6 +36,7 @@ class Fit:
         amount per purchase, and ``largest_spend``, the largest of those averages; and ``log_frequency``, the mean of
         log(1 + x) over them, weighted with those averages. Empty for a process.
     clock : of purchases, that the process was fitted on; None: the calendar.
+    plain : whether the study has a calendar that acts, and this fit was made without it, to be compared with.
     """
 
     process: str
@@ -56,6 +57,7 @@ class Fit:
     starts_agreeing: int = 0
     observed: dict[str, float] = field(default_factory=dict)
     clock: Clock | None = None
+    plain: bool = False
 
     @cached_property
     def model(self) -> Model:
@@ -67,12 +69,13 @@ class Fit:
     @property
     def name(self) -> str:
         """What tells this fit from the others of a study: its process, by the name that the study calls it."""
-        return self.process.partition("-")[0]  # a study has one MBG/CNBD-k, whichever k its data choose
+        base = self.process.partition("-")[0]  # a study has one MBG/CNBD-k, whichever k its data choose
+        return without_calendar(base) if self.plain else base
 
     @property
     def label(self) -> str:
         """The fit as readers know it."""
-        return self.model.label
+        return f"{self.model.label} without the calendar" if self.plain else self.model.label
 
     @property
     def keyed_by(self) -> tuple[str, ...]:
@@ -164,6 +167,7 @@ class Fit:
                 "at_bound",
                 "starts_agreeing",
                 "observed",
+                "plain",
             )
         }
         made |= {"mle": self.mle.tolist(), "se": [_finite(v) for v in self.se]}
@@ -192,6 +196,11 @@ class Fit:
         with xr.open_dataset(folder / "posterior.nc", engine="scipy") as posterior:
             draws = np.stack([posterior[name].values for name in fit.parameters], axis=-1)
         return replace(fit, draws=draws)
+
+
+def without_calendar(process: str) -> str:
+    """Name of the fit of a process without the calendar of its study."""
+    return f"{process}_without_calendar"
 
 
 def _finite(value: float) -> float | None:

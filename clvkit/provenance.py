@@ -27,6 +27,7 @@ KIND_WORDS = {
     "calendar": "the clock of purchases: windows and season, as given or estimated",
     "treatments": "the fit and the value under each treatment of the calendar, by quick fits",
     "fit": "a purchase process fitted to the cells",
+    "fit_without_calendar": "the purchase process of the value fitted without the calendar, to compare with",
     "fit_by_segment": "the purchase process of the value fitted by segment",
     "fit_with_covariates": "the purchase process of the value fitted with covariates",
     "spend_by_segment": "the model of spend fitted by segment",

@@ -286,8 +286,12 @@ class Workbench(Recorder):
         return self.get("fit_with_covariates") if self.study.models.covariates.use != "ignore" else None
 
     def candidates(self) -> "dict[str, Fit | SegmentedFit | CovariateFit]":
-        """Every fit that the value could be computed with, by name: the processes, and the headline's refinements."""
-        refined = (self.fit_by_segment(), self.fit_with_covariates())
+        """Every fit that the value could be computed with, by name: the processes, and the headline's refinements.
+
+        Where a calendar acts, the headline without it is one of them: what knows more has to earn it.
+        """
+        plain = None if self.calendar().clock is None else self.get("fit_without_calendar")
+        refined = (plain, self.fit_by_segment(), self.fit_with_covariates())
         return self.fits() | {one.name: one for one in refined if one is not None}
 
     def valued_with(self) -> "tuple[Fit | SegmentedFit | CovariateFit, Fit | SegmentedFit]":

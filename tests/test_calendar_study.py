@@ -8,7 +8,9 @@ import pytest
 import yaml
 
 from clvkit import processes
+from clvkit.champion import choose
 from clvkit.chapters.calendar import exhibits, windows
+from clvkit.chapters.choice import comparison
 from clvkit.clock import Clock
 from clvkit.errors import FitError
 from clvkit.study import load_study
@@ -123,3 +125,16 @@ def test_purchases_in_a_window_that_was_shut_are_told_before_anything_is_fitted(
         FitError, match=r"nothing could be bought from 2023-06-01 to 2023-06-07 .flood., by the study, but"
     ):
         wrong.sufficiency()
+
+
+def test_the_calendar_has_to_earn_its_place_in_the_comparison(bench):
+    tried = {one.process: one for one in bench.backtests()}
+    assert set(tried) == {"mbgnbd", "mbgnbd_without_calendar"}
+    assert tried["mbgnbd"].fit.clock is not None and tried["mbgnbd_without_calendar"].fit.clock is None
+    fits = bench.candidates()
+    assert fits["mbgnbd_without_calendar"].label == "MBG/NBD without the calendar"
+    assert fits["mbgnbd"].log_likelihood > fits["mbgnbd_without_calendar"].log_likelihood + 100
+    choice = choose(fits, bench.backtests(), bench.study.models.valued_with)
+    shown = comparison(choice).frame.set_index("label")
+    assert {"MBG/NBD", "MBG/NBD without the calendar"} <= set(shown.index)
+    assert choice.table.set_index("process").loc["mbgnbd", "refines"] == "mbgnbd_without_calendar"

@@ -213,3 +213,21 @@ def test_a_trial_without_the_calendar_of_the_study_decides_nothing():
     choice = choose(FITS, blind + seeing, "paretonbd")
     assert choice.champion == "mbgnbd" and choice.chosen_on.origin == LATER and choice.quoted is None
     assert choose(FITS, blind, "paretonbd").champion == "bgnbd"  # better than nothing
+
+
+def test_a_calendar_has_to_earn_its_place():
+    fits = {"mbgnbd": fit("mbgnbd", 100.0), "mbgnbd_without_calendar": fit("mbgnbd", 104.0)}
+    names = list(fits)
+    tie = choose(
+        fits,
+        [tried(name, FIRST, bias, 1.6) for name, bias in zip(names, (0.100, 0.103), strict=True)],
+        "mbgnbd",
+    )
+    assert tie.champion == "mbgnbd_without_calendar"
+    assert tie.check().recommendation.startswith(
+        "Set models.headline to mbgnbd, calendar.season to 'none' and every window to 'ignore', so that"
+    )
+    earned = choose(
+        fits, [tried(name, FIRST, bias, 1.6) for name, bias in zip(names, (0.01, 0.1), strict=True)], "mbgnbd"
+    )
+    assert earned.champion == "mbgnbd"
