@@ -31,6 +31,7 @@ _NEAR, _FARTHEST = (
     0.05,
     1.0,
 )  # a step of Newton's method: so short it leaves the curvature as it was; the longest
+_WORTH_THREADS = 100_000  # numbers in all targets
 _VAGUE = 1e4  # standard deviation of the centre where no prior is asked for
 _FREEDOM, _POOL, _STEPS = 5, 4_000, 60_000
 _STEP, _LEAPS = 0.7, 3  # of the moves along the gradient, in conditional standard deviations
@@ -129,8 +130,16 @@ def expand(
     and save most of the passes over the data. Groups are expanded side by side.
     """
     known = [None] * len(targets) if bends is None else bends
-    made = side_by_side(lambda *of: _expanded(*of, centre, spread**-2.0), targets, start, known)
+    made = each_of(targets, lambda *of: _expanded(*of, centre, spread**-2.0), start, known)
     return StandIns(*(np.array(part) for part in zip(*made, strict=True)))
+
+
+def each_of(targets: "list[Target]", work, *of) -> list:
+    """``work`` on each target and its arguments; side by side where they hold so much that threads are worth it."""
+    small = sum(np.size(getattr(target, "F", ())) for target in targets) < _WORTH_THREADS
+    return (
+        [work(*one) for one in zip(targets, *of, strict=True)] if small else side_by_side(work, targets, *of)
+    )
 
 
 def side_by_side(work, *of) -> list:

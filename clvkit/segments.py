@@ -16,7 +16,7 @@ import numpy as np
 from clvkit.errors import FitError
 from clvkit.fit import Fit
 from clvkit.grouped import GroupedFit, every, histories_by
-from clvkit.hierarchy import Hyper, Pooled, estimate, sample, side_by_side
+from clvkit.hierarchy import Hyper, Pooled, each_of, estimate, sample
 from clvkit.optimum import climb
 from clvkit.processes.base import Model
 
@@ -309,7 +309,7 @@ def _fit_packed(
     targets = [model.target(F, whole, None) for F, whole, _ in packed.values()]
     targets += [model.target(np.empty(0), np.empty(0, np.int64), None)] * len(unseen)
     found = estimate(targets, start)
-    peaks = side_by_side(climb, targets, found.eta)
+    peaks = each_of(targets, climb, found.eta)
     customers = np.array([count for _, _, count in packed.values()] + [0] * len(unseen))
     restate = lambda eta: model.in_unit(model.from_coordinates(eta), pooled.scale)  # noqa: E731
     shift = densities * np.log(pooled.scale) - gain

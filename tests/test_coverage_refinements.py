@@ -30,6 +30,7 @@ def one_thread(monkeypatch):
     ("kind", "process", "customers", "feared"),
     [
         ("segments", "bgnbd", 0.3, 0.7),
+        ("segments", "paretonbd", 0.3, 0.6),
         ("covariates", "bgnbd", 0.5, 0.6),
         ("clock", "mbgnbd", 1.0, 0.5),
     ],
