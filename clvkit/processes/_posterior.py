@@ -109,6 +109,9 @@ def _log_posteriors(code, eta, F, I, at, mean, sd, values, gradients):  # noqa: 
     """`log_posterior` of several data, laid end to end: those of g end at ``at[g + 1]`` (floats, whole numbers)."""
     for g in range(len(eta)):
         F_g, I_g = F[at[g, 0] : at[g + 1, 0]], I[at[g, 1] : at[g + 1, 1]]
+        if I_g.size == 0:  # of nobody
+            values[g], gradients[g, :] = 0.0, 0.0
+            continue
         values[g] = log_posterior(code, eta[g], F_g, I_g, mean[g], sd[g], gradients[g])
 
 
@@ -152,7 +155,10 @@ def native_expand(size, expanded, z_, out_, user_):
 
 @dataclass(frozen=True)
 class Target:
-    """Everything the native log-posterior reads, kept alive for as long as the sampler runs."""
+    """Everything the native log-posterior reads, kept alive for as long as the sampler runs.
+
+    Without data (``F`` and ``I`` empty) it is the log-likelihood of nobody, zero everywhere.
+    """
 
     code: int
     F: np.ndarray
@@ -163,6 +169,8 @@ class Target:
     def value_and_gradient(self, eta: np.ndarray) -> tuple[float, np.ndarray]:
         """Log-posterior and gradient at the coordinates ``eta`` (k,)."""
         gradient = np.zeros(len(eta))
+        if not self.I.size:
+            return 0.0, gradient
         value = log_posterior(self.code, np.asarray(eta, float), self.F, self.I, self.mean, self.sd, gradient)
         return value, gradient
 
