@@ -5,7 +5,7 @@ leaving is never seen, and it is inferred from silence (Schmittlein, Morrison & 
 "Probability Models for Customer-Base Analysis", who part the field in this way and by whether opportunities are discrete).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -221,7 +221,7 @@ def kind_of_business(
         verdict = "non_contractual"
     else:
         verdict = "contractual" if made.buying_freely < FEW else "hybrid"
-    return KindOfBusiness(**{**made.__dict__, "verdict": verdict})
+    return replace(made, verdict=verdict)
 
 
 def _is_bill(bought: "pd.DataFrame", relations: "pd.DataFrame") -> "pd.Series":
@@ -239,8 +239,7 @@ def _is_bill(bought: "pd.DataFrame", relations: "pd.DataFrame") -> "pd.Series":
     late = (since - anniversary(pairs["start"], months)).dt.days
     early = (anniversary(pairs["start"], months + 1) - since).dt.days
     near = np.minimum(late, early) <= BILL_DAYS
-    bills = set(pairs.loc[inside & near, "row"])
-    return pd.Series([row in bills for row in range(len(bought))], index=bought.index, dtype=bool)
+    return days["row"].isin(pairs.loc[inside & near, "row"])
 
 
 def kind_checks(found: KindOfBusiness) -> list[Check]:

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clvkit.contracts import counted, months_between
 from clvkit.contracts_section import MONTHS, ContractsSection
 from clvkit.errors import DataError
+from clvkit.survival import without_ends
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,13 +77,11 @@ def survival(cells: "pd.DataFrame", interval: float) -> "pd.DataFrame":
             "high": band.iloc[:, 1].to_numpy(float),
         }
     )
-    inside = curve["survival"].between(0, 1, inclusive="neither")
-    curve[["low", "high"]] = curve[["low", "high"]].where(inside)
-    return curve
+    return without_ends(curve)
 
 
 def _seen(cells: "pd.DataFrame") -> "pd.DataFrame":
-    """Cells with ``until``, the renewal they left or were last seen at, without those that never faced one."""
+    """Cells (or relations) with ``until``, the renewal they left or were last seen at, without those that never faced one."""
     frame = cells.assign(
         until=cells["renewals"] + cells["ended"].astype(int), ended=cells["ended"].astype(bool)
     )
@@ -94,7 +94,7 @@ def by_group(relations: "pd.DataFrame", key: str, interval: float) -> "pd.DataFr
 
     named = grouped(relations, key)
     parts = [
-        survival(_counted(part), interval).assign(group=name)
+        survival(counted(part), interval).assign(group=name)
         for name, part in named.groupby("group", sort=True)
     ]
     return pd.concat(parts, ignore_index=True)
@@ -108,11 +108,6 @@ def grouped(relations: "pd.DataFrame", key: str) -> "pd.DataFrame":
         name = relations[key].fillna("not named").astype(str)
     size = name.map(name.value_counts())
     return relations.assign(group=name.where(size >= SMALL, OTHERS))
-
-
-def _counted(relations: "pd.DataFrame") -> "pd.DataFrame":
-    frame = relations.groupby(["renewals", "ended", "entry"], as_index=False).size()
-    return frame.rename(columns={"size": "n"})
 
 
 @dataclass(frozen=True)
@@ -131,9 +126,7 @@ def compare(relations: "pd.DataFrame", key: str) -> Comparison:
     import pandas as pd
     from statsmodels.stats.multitest import multipletests
 
-    named = grouped(relations, key)
-    named = named.assign(until=named["renewals"] + named["ended"].astype(int))
-    named = named[named["until"] > named["entry"]]
+    named = _seen(grouped(relations, key))
     names = sorted(named["group"].unique())
     pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
     found = [_log_rank(named[named["group"].isin(pair)]) for pair in pairs]
@@ -193,8 +186,6 @@ def two_readings(held: "Contracts", section: ContractsSection, interval: float) 
     """
     import pandas as pd
 
-    from clvkit.contracts import months_between
-
     relations = held.relations
     if section.observed_from is not None or not relations["ended"].any():
         return None
@@ -209,7 +200,7 @@ def two_readings(held: "Contracts", section: ContractsSection, interval: float) 
     if expected < MISSING_ENDS:
         return None
     return Readings(
-        first.date(), expected, survival(_counted(relations), interval), survival(_counted(late), interval)
+        first.date(), expected, survival(counted(relations), interval), survival(counted(late), interval)
     )
 
 

@@ -156,7 +156,7 @@ def contract_value(
     """Value the running relations of ``held`` by a fitted model of renewals, draw by draw."""
     import pandas as pd
 
-    from clvkit.contracts import anniversary
+    from clvkit.contracts import anniversary, months_between
 
     running = held.relations[~held.relations["ended"]].reset_index(drop=True)
     foreign = _foreign(held, currency)
@@ -168,19 +168,14 @@ def contract_value(
     rate = (1 + value.annual_discount_rate) ** (months / 12) - 1
     whole = int(round(value.horizon_months / months, 9) // 1)
     made = rows["renewals"].to_numpy(np.int64)
-    paid = (
-        value.margin * rows["fee"].to_numpy(float) * (1 + rate) ** -ahead
-    )  # a renewal at hand, seen from today
+    paid = value.margin * rows["fee"].to_numpy(float) * (1 + rate) ** -ahead  # for a renewal at hand, today
     draws = fit.posterior(value.posterior_draws)
     tenures, place = np.unique(made, return_inverse=True)
     announced = rows["announced"].notna().to_numpy()
     left = np.zeros(len(rows), np.int64)  # renewals before an announced end
-    left[announced] = np.maximum(
-        np.ceil(
-            (rows.loc[announced, "announced"] - following[announced]).dt.days.to_numpy()
-            / period_days(section, days_per_year)
-        ),
-        0,
+    until, first = rows.loc[announced, "announced"], following[announced]
+    left[announced] = np.where(
+        until < first, 0, months_between(first, np.maximum(until, first)) // months + 1
     )
 
     def worth(horizon: float, discount: float) -> np.ndarray:
@@ -277,12 +272,11 @@ def tried(
     fit = fit_contracts(
         before.cells(), models, model="sbg", period_days=period_days(section, days_per_year), sample=True
     )
-    ran = before.relations[~before.relations["ended"]].reset_index(drop=True)
+    who, later = ["customer", "start"], after.relations[["customer", "start", "ended"]]
+    ran = before.relations[~before.relations["ended"]].drop(columns="ended").merge(later, on=who)
     months = MONTHS[section.period]
     until = pd.Series(pd.Timestamp(as_of), index=ran.index)
     due = months_between(ran["start"], until) // months - ran["renewals"].to_numpy()
-    later = after.relations.set_index(["customer", "start"])["ended"]
-    gone = later.reindex(pd.MultiIndex.from_frame(ran[["customer", "start"]])).to_numpy()
     draws, rng = fit.posterior(400), np.random.default_rng(seed)
     stays = []
     for one in draws:
@@ -294,5 +288,5 @@ def tried(
     low, high = np.quantile(stays, [(1 - interval) / 2, (1 + interval) / 2])
     faced = before.relations["renewals"] + before.relations["ended"] - before.relations["entry"]
     rate = 1 - before.relations["ended"].sum() / faced.clip(lower=0).sum()
-    return Held(origin, len(ran), int((gone == False).sum()), float(stay.sum()), float(low), float(high),  # noqa: E712
+    return Held(origin, len(ran), int((~ran["ended"]).sum()), float(stay.sum()), float(low), float(high),
                 float((rate**due).sum()))  # fmt: skip

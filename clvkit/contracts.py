@@ -81,11 +81,16 @@ class Contracts:
 
         Relations that ended before ends were recorded have no place in them.
         """
-        keys = ["renewals", "ended", "entry"]
         frame = self.relations[self.relations["renewals"] >= self.relations["entry"]]
-        if by is not None:
-            frame, keys = frame.assign(segment=frame[by].fillna("not named").astype(str)), ["segment", *keys]
-        return frame.groupby(keys, as_index=False).size().rename(columns={"size": "n"})
+        if by is None:
+            return counted(frame)
+        return counted(frame.assign(segment=frame[by].fillna("not named").astype(str)), "segment")
+
+
+def counted(relations: "pd.DataFrame", *keys: str) -> "pd.DataFrame":
+    """Relations that are alike, with their number: ``renewals, ended, entry, n``, and ``keys`` in front."""
+    by = [*keys, "renewals", "ended", "entry"]
+    return relations.groupby(by, as_index=False).size().rename(columns={"size": "n"})
 
 
 def contracts(table: "pd.DataFrame", section: ContractsSection, as_of: date) -> Contracts:

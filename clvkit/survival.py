@@ -147,9 +147,13 @@ def kaplan_meier(cells: "pd.DataFrame", interval: float) -> "pd.DataFrame":
             "high": band.iloc[:, 1].to_numpy(float),
         }
     )
+    return without_ends(curve)
+
+
+def without_ends(curve: "pd.DataFrame") -> "pd.DataFrame":
+    """The curve without its band where nobody or everybody has been lost: it is not defined there."""
     inside = curve["survival"].between(0, 1, inclusive="neither")
-    curve[["low", "high"]] = curve[["low", "high"]].where(inside)
-    return curve
+    return curve.assign(low=curve["low"].where(inside), high=curve["high"].where(inside))
 
 
 def log_rank(cells: "pd.DataFrame", group: str) -> float:

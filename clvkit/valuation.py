@@ -114,6 +114,7 @@ def valuation(
     import pandas as pd
 
     from clvkit.outcomes import simulate_by_group
+    from clvkit.processes.window import endless
 
     terms = Terms.of(section, days_per_year)
     purchases, amounts = pair(fit, spend, section.posterior_draws)
@@ -136,9 +137,9 @@ def valuation(
 
     schemes = grouped(cells)
     months = [float(m) for m in range(6, int(section.horizon_months), 6)] + [section.horizon_months]
-    # Without discounting it has no value; of customers older than the log only Pareto/NBD has one without end.
-    endless = fit.process == "paretonbd" or not ("before_days" in cells and (cells["before_days"] >= 0).any())
-    months += [math.inf] if terms.annual_discount_rate > 0 and endless else []
+    # Without discounting it has no value, and with customers older than the log not for every process.
+    without_end = endless(fit.model) or not ("before_days" in cells and (cells["before_days"] >= 0).any())
+    months += [math.inf] if terms.annual_discount_rate > 0 and without_end else []
     terms_of = [replace(terms, horizon_days=m * days_per_year / 12) for m in months]
     headline = months.index(section.horizon_months)
     codes = [code for code, _ in schemes.values()]

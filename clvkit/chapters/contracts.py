@@ -17,7 +17,7 @@ from clvkit.contract_survival import (
     survival,
     two_readings,
 )
-from clvkit.contracts import contract_checks
+from clvkit.contracts import contract_checks, counted
 from clvkit.exhibits import Figure, Sentence, Table
 from clvkit.publish import style
 
@@ -137,10 +137,7 @@ def relations_by_plan(held: "Contracts", interval: float) -> Table:
 
 def _first(relations: "pd.DataFrame", interval: float) -> float:
     """Share that makes the first renewal."""
-    cells = (
-        relations.groupby(["renewals", "ended", "entry"], as_index=False).size().rename(columns={"size": "n"})
-    )
-    curve = survival(cells, interval)
+    curve = survival(counted(relations), interval)
     return float(curve["survival"].iloc[1]) if len(curve) > 1 else np.nan
 
 

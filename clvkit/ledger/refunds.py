@@ -148,12 +148,17 @@ def _sums(taken: Sequence[ir.Table]) -> ir.Table:
 
 
 def _by_order(refunds: ir.Table, sales: ir.Table) -> ir.Table:
-    """The order a refund names: its line of the same product, then of the same amount, then the first."""
+    """The order a refund names: its line of the same product, then of the same amount, then the first.
+
+    Of lines that are alike in all this it is one of the refund's own account.
+    """
     sold = sales.select(
         "source",
         "order_id",
         sold_product="product",
         sold_minor="amount_minor",
+        sold_account="account",
+        sold_currency="currency",
         matched_ordinal="ordinal",
         matched_day="day",
     )
@@ -166,6 +171,9 @@ def _by_order(refunds: ir.Table, sales: ir.Table) -> ir.Table:
         both.matched_day,
         both.sold_product,
         both.sold_minor,
+        ibis.ifelse(both.account == both.sold_account, 0, 1),
+        both.sold_account.fill_null(""),
+        both.sold_currency,
         both.matched_ordinal,
     ]
     ranked = both.mutate(place=ibis.row_number().over(group_by="ordinal", order_by=order))

@@ -82,6 +82,11 @@ def p_alive(process: Process, parameters, x, t_x, W, before) -> np.ndarray:
     return out[0] if np.ndim(parameters) == 1 else out
 
 
+def endless(process: Process) -> bool:
+    """Whether purchases of customers older than the log have an expectation without a horizon: only in closed form."""
+    return isinstance(process, ParetoNBD)
+
+
 def expected(
     process: Process, parameters, x, t_x, W, before, horizon, discount=0.0, rate=1.0, hazard=1.0
 ) -> np.ndarray:
@@ -92,7 +97,7 @@ def expected(
     """
     x, t_x, W, before = _columns(x, t_x, W, before)
     draws = np.atleast_2d(np.asarray(parameters, float))
-    if isinstance(process, ParetoNBD):
+    if endless(process):
         alpha, age = draws[:, 1, None], before + W
         out = (
             np.atleast_2d(process.expected(draws, x, age, horizon, discount, rate, hazard))

@@ -3,6 +3,7 @@
 import random
 from collections import defaultdict
 from datetime import date, timedelta
+from itertools import permutations
 
 import ibis
 import numpy as np
@@ -167,6 +168,14 @@ def test_the_order_of_rows_does_not_matter(rows, unmatched, seed):
     first = netted(lines_of(rows), unmatched=unmatched)
     second = netted(lines_of(shuffled), unmatched=unmatched)
     assert purchases_of(first) == purchases_of(second)
+
+
+def test_of_two_lines_of_an_order_that_are_alike_a_refund_takes_that_of_its_own_account():
+    line = {"day": 5, "amount_minor": 700, "order_id": "o1", "product": "q"}
+    back = {"day": 6, "amount_minor": -500, "order_id": "o1", "product": "p", "account": "a"}
+    rows = [line | {"account": None}, line | {"account": "a"}, back]
+    for order in permutations(rows):
+        assert purchases_of(netted(lines_of(list(order))))["shop", "a", on(5), "EUR"] == 200
 
 
 def test_a_giant_order_and_its_cancellation_net_to_nothing():
