@@ -40,11 +40,11 @@ class Contracts:
     Attributes
     ----------
     rows : one row per contract in use: ``customer, contract, start, end`` (its last day; NaT where it runs on), ``plan, fee,
-        currency, reason``.
+        currency, reason``, and ``about_…``, what else the source says of it.
     relations : one row per relation: ``customer, relation`` (1 for the first), ``start, end`` (its last day; NaT: it runs),
         ``announced`` (the last day of a running one, if it is known), ``plan`` (the first one), ``last_plan``, ``fee`` (of
         the last contracts together), ``contracts, changes`` (of plan), ``reason`` (of the end), ``renewals``, ``entry``
-        (renewals made before ends were recorded), ``ended``.
+        (renewals made before ends were recorded), ``ended``, and ``about_…``, what is said of the first contract.
     set_aside : ``contract, reason`` of rows that cannot be used.
     later, repeated : rows of contracts that begin after the as-of date, and that say the same as another.
     on_anniversary : share of ends that fall on an anniversary of the start.
@@ -127,13 +127,18 @@ def contracts(table: "pd.DataFrame", section: ContractsSection, as_of: date) -> 
         good[begun].drop(columns="status").sort_values(["customer", "start", "contract"], ignore_index=True)
     )
     return Contracts(
-        rows[["customer", "contract", "start", "end", "plan", "fee", "currency", "reason"]],
+        rows[["customer", "contract", "start", "end", "plan", "fee", "currency", "reason", *about_of(rows)]],
         relations(rows, section, today),
         set_aside.reset_index(drop=True),
         int((~begun).sum()),
         int(repeated.sum()),
         on_anniversary,
     )
+
+
+def about_of(frame: "pd.DataFrame") -> list[str]:
+    """The columns that hold what a source says of contracts beside their fields."""
+    return [name for name in frame if name.startswith("about_")]
 
 
 def _wrong(frame: "pd.DataFrame", today: "pd.Timestamp") -> "pd.Series":
@@ -176,7 +181,7 @@ def relations(rows: "pd.DataFrame", section: ContractsSection, today: "pd.Timest
     import pandas as pd
 
     columns = ["customer", "relation", "start", "end", "announced", "plan", "last_plan", "fee", "contracts", "changes",
-               "reason", "renewals", "entry", "ended"]  # fmt: skip
+               "reason", "renewals", "entry", "ended", *about_of(rows)]  # fmt: skip
     if rows.empty:
         return pd.DataFrame(columns=columns)
     forever = pd.Timestamp.max.normalize() - pd.Timedelta(days=20_000)
@@ -195,6 +200,8 @@ def relations(rows: "pd.DataFrame", section: ContractsSection, today: "pd.Timest
     last = frame[frame["until"] == grouped["until"].transform("max")]
     ending = last.groupby(keys).agg(last_plan=("plan", "last"), fee=("fee", "sum"), reason=("reason", "last"))
     out = out.merge(ending.reset_index(), on=keys)
+    if about := about_of(rows):  # what was known when the relation began
+        out = out.merge(frame.drop_duplicates(keys)[[*keys, *about]], on=keys)
     open_end = out["until"] == forever
     out["ended"] = out["until"] < today
     out["end"] = out["until"].where(out["ended"])

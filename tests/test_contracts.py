@@ -233,3 +233,13 @@ class TestSection:
         resolved["ledger"]["sources"]["contracts"]["account_space"] = None
         with pytest.raises(StudyError, match="has no account_space: nobody knows whose accounts"):
             study_from_resolved(resolved, base=PARAMS)
+
+
+def test_what_else_is_said_of_a_contract_goes_with_the_relation_as_it_began():
+    rows = pd.DataFrame({
+        "contract": ["C1", "C2"], "customer": ["a", "a"], "start": ["2024-01-01", "2024-02-01"],
+        "end": ["2024-01-31", None], "about_channel": [None, "web"],
+    })  # fmt: skip
+    found = contracts(rows, MONTHLY, AS_OF)
+    assert list(found.rows["about_channel"]) == [None, "web"]
+    assert found.relations["about_channel"].isna().tolist() == [True]  # later is not known at the start

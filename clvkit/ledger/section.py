@@ -108,8 +108,8 @@ class SourceSection(Section):
     )
     about: dict[str, str] = Field(
         default_factory=dict,
-        description="Of a source that holds customers: what else is written of them, name: column, such as {age: age_band}; "
-        "models.covariates goes by these names.",
+        description="Of a source that holds customers or contracts: what else is written of them, name: column, such as "
+        "{age: age_band}; models.covariates goes by these names of customers, contracts.drivers by those of both.",
     )
     accounts: dict[str, str] = Field(
         default_factory=dict,

@@ -44,9 +44,9 @@ def require_fields(section: "SourceSection") -> None:
         raise ValueError(f"{section.holds} have no field {unknown[0]!r}; {hint}")
     if section.accounts and section.holds != "customers":
         raise ValueError("accounts belong to a source that holds customers")
-    if section.about and section.holds != "customers":
-        raise ValueError("about belongs to a source that holds customers")
-    if section.about and not section.accounts:
+    if section.about and section.holds not in ("customers", "contracts"):
+        raise ValueError("about belongs to a source that holds customers or contracts")
+    if section.about and section.holds == "customers" and not section.accounts:
         raise ValueError(
             "about needs accounts: which column holds the account of which source, such as {orders: customer_id}"
         )
