@@ -109,6 +109,10 @@ class Process(Model):
     def simulate_future(self, parameters, x, t_x, T, horizon: float, rng: np.random.Generator) -> Drawn:
         """Purchases in the next ``horizon`` of customers with these histories (times count from now)."""
 
+    @abstractmethod
+    def stays(self, parameters, x, t_x, T, horizon) -> np.ndarray:
+        """P(not gone within the next ``horizon``) of customers who are alive now, with these histories."""
+
     def _cells(self, parameters, x, t_x, T, which: int) -> np.ndarray:
         x = np.atleast_1d(np.asarray(x, np.int64))
         F, whole = self.prepare(x, *(np.broadcast_to(v, x.shape) for v in (t_x, T)), np.ones(x.size))

@@ -7,7 +7,7 @@ flipped after the first purchase.
 """
 
 import numpy as np
-from scipy.special import betainc, betaln, gammaln
+from scipy.special import betainc, betaln, gammaln, hyp2f1
 
 from clvkit.processes import _betageo, _future
 from clvkit.processes._draw import expand, geometric
@@ -77,6 +77,23 @@ class BetaGeometric(Process):
             raise ValueError("without discounting and without end, expected purchases need a hazard of 1")
         a, left = draws[:, 2, None], draws[:, 3, None] + x + self.offset
         return np.where(a > 1, (a + left - 1) / np.where(a > 1, a - 1, 1.0), np.inf)
+
+    def stays(self, parameters, x, t_x, T, horizon):
+        """E[exp(−λph)] over λ ~ Gamma(r+x, α+T) and p ~ Beta(a, b+x (+1)): ₂F₁(r+x, a; a+b+x (+1); −h/(α+T)).
+
+        Who buys at rate λ and leaves after a purchase with probability p leaves at rate λp; a customer who is alive has
+        survived each of the x flips of the coin (x + 1 in MBG/NBD).
+        """
+        draws = np.atleast_2d(np.asarray(parameters, float))
+        x, T = np.broadcast_arrays(np.atleast_1d(np.asarray(x, float)), np.atleast_1d(np.asarray(T, float)))
+        pairs, where = np.unique(np.stack([x, T]), axis=1, return_inverse=True)
+        r, alpha, a, b = draws.T[:, :, None]
+        left = b + pairs[0] + self.offset
+        z = horizon / (alpha + pairs[1])
+        # Pfaff's transformation: the argument is between 0 and 1, where the series converges.
+        value = (1 + z) ** -a * hyp2f1(a, a + left - r - pairs[0], a + left, z / (1 + z))
+        out = np.clip(value, 0.0, 1.0)[:, where.ravel()]
+        return out[0] if np.ndim(parameters) == 1 else out
 
     clock_is_time = True  # nothing happens between purchases: in purchase time the process is what it is
 

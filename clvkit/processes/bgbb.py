@@ -77,6 +77,17 @@ class BetaGeometricBetaBernoulli(Process):
         out = _mean_probability(bought, not_bought, rate) * sums[:, where.ravel()]
         return out[0] if np.ndim(parameters) == 1 else out
 
+    def stays(self, parameters, x, t_x, T, horizon):
+        """B(γ, δ+n+m)/B(γ, δ+n): the m coins of the opportunities within ``horizon`` all let the customer stay.
+
+        As in `expected`, alive is who is still in the market at the next opportunity: its coin is flipped already.
+        """
+        draws = np.atleast_2d(np.asarray(parameters, float))
+        seen, _ = np.broadcast_arrays(_bgbb.opportunities(np.atleast_1d(T)), np.atleast_1d(x))
+        gamma, delta = draws[:, 2, None], draws[:, 3, None]
+        out = np.exp(_log_beta_ratio(gamma, delta + seen + 1, 0, within(horizon)))
+        return out[0] if np.ndim(parameters) == 1 else out
+
     def _without_end(self, draws, seen, hazard) -> np.ndarray:
         """All opportunities to come, undiscounted: E[1/θ] given alive at the next; infinite for γ ≤ 1."""
         if hazard != 1:

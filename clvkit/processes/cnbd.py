@@ -19,6 +19,7 @@ from clvkit.processes._draw import expand, geometric
 from clvkit.processes.base import Drawn
 from clvkit.processes.betageo import BetaGeometric
 
+_MOST_EVENTS = 20_000  # of the clock within a horizon
 LARGEST = 12  # k: gaps of an Erlang-12 are as even as those of a monthly habit give or take nine days
 
 
@@ -87,6 +88,38 @@ class ErlangGeometric(BetaGeometric):
         columns = (np.ascontiguousarray(v) for v in (x, t_x, T))
         out = _erlang.mixed(draws, by_phase, where.ravel().astype(np.int64), *columns, self.k)
         return out[0] if np.ndim(parameters) == 1 else out
+
+    def stays(self, parameters, x, t_x, T, horizon):
+        """E[(1−p)^N] over the N purchases within ``horizon`` of who is alive: sums over the phase and the clock's events.
+
+        In phase j the rate is Gamma(r+kx+j, α+T), the clock's events within h are negative binomial, every k-th of them a
+        purchase, and E[(1−p)^n] = B(a, b+x+1+n)/B(a, b+x+1).
+        """
+        draws = np.atleast_2d(np.asarray(parameters, float))
+        x, t_x, T = np.broadcast_arrays(*(np.atleast_1d(np.asarray(v, float)) for v in (x, t_x, T)))
+        trios, where = np.unique(np.stack([x, t_x, T]), axis=1, return_inverse=True)
+        grid = np.stack([self._stays(one, *trios, float(horizon)) for one in draws])
+        out = grid[:, where.ravel()]
+        return out[0] if np.ndim(parameters) == 1 else out
+
+    def _stays(self, one, x, t_x, T, horizon) -> np.ndarray:
+        """`stays` at one set of parameters; events are summed until all but 1e-9 of them are met."""
+        r, alpha, a, b = one
+        left, share = b + x + self.offset, horizon / (alpha + T + horizon)
+        weight, found, phases = np.ones(x.size), np.zeros(x.size), np.zeros(x.size)
+        for j in range(self.k):
+            shape = r + self.k * x + j
+            if j:
+                weight = weight * (shape - 1) / j * (T - t_x) / (alpha + T)
+            chance, met, m, expected = (1 - share) ** shape, np.zeros(x.size), 0, np.zeros(x.size)
+            while m < 10 or (np.any(met < 1 - 1e-9) and m < _MOST_EVENTS):
+                n = (j + m) // self.k
+                expected += chance * np.exp(betaln(a, left + n) - betaln(a, left))
+                met += chance
+                chance = chance * (shape + m) / (m + 1) * share
+                m += 1
+            found, phases = found + weight * expected, phases + weight
+        return found / phases
 
     def pmf(self, parameters, count, t):
         """P(X(t) = count) of a new customer: the clock's events are negative binomial, every k-th a purchase."""

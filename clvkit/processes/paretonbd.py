@@ -63,6 +63,14 @@ class ParetoNBD(Process):
 
     clock_is_time = False  # lifetimes go by the calendar
 
+    def stays(self, parameters, x, t_x, T, horizon):
+        """((β+T)/(β+T+h))^s: what is known of the dropout rate of who is alive at T is Gamma(s, β+T)."""
+        draws = np.atleast_2d(np.asarray(parameters, float))
+        s, beta = draws[:, 2, None], draws[:, 3, None]
+        age, _ = np.broadcast_arrays(np.atleast_1d(np.asarray(T, float)), np.atleast_1d(x))
+        out = np.exp(-s * np.log1p(horizon / (beta + age)))
+        return out[0] if np.ndim(parameters) == 1 else out
+
     def on_clock(self, changes, levels) -> "ParetoNBDOnClock":
         """The same process with purchases on a clock, whose changes are in the unit of the times asked for."""
         return ParetoNBDOnClock(changes, levels)

@@ -57,6 +57,10 @@ class Through:
         """See `expected`."""
         return expected(self.process, parameters, x, t_x, T, self.before, horizon, discount, rate, hazard)
 
+    def stays(self, parameters, x, t_x, T, horizon) -> np.ndarray:
+        """P(not gone within ``horizon``) of who is alive at the end of the window; see `Process.stays`."""
+        return stays(self.process, parameters, x, t_x, T, self.before, horizon)
+
     def simulate_future(self, parameters, x, t_x, T, horizon, rng) -> Drawn:
         """See `simulate_future`."""
         return simulate_future(self.process, parameters, x, t_x, T, self.before, horizon, rng)
@@ -114,6 +118,22 @@ def expected(
         out = np.stack([_to_come(process, one, x, t_x, W, before, float(horizon), discount, rate, hazard)
                         for one in draws])  # fmt: skip
     return out[0] if np.ndim(parameters) == 1 else out
+
+
+def stays(process: Process, parameters, x, t_x, W, before, horizon) -> np.ndarray:
+    """P(not gone within ``horizon``) of those alive at the end of the window; shapes as in `p_alive`.
+
+    In Pareto/NBD by the age A + W; else the mean of (1 + ph/(α + pA + W))^−(r+x) over what is known of p.
+    """
+    x, t_x, W, before = _columns(x, t_x, W, before)
+    if isinstance(process, ParetoNBD):
+        return process.stays(parameters, x, t_x, before + W, horizon)
+    out = []
+    for one in np.atleast_2d(np.asarray(parameters, float)):
+        p, _, weight = _thinned(process, one, x, t_x, W, before)
+        base = one[1] + p * before[:, None] + W[:, None]
+        out.append((weight * (1 + p * horizon / base) ** -(one[0] + x)[:, None]).sum(axis=1))
+    return np.stack(out) if np.ndim(parameters) > 1 else out[0]
 
 
 def simulate_future(process: Process, parameters, x, t_x, W, before, horizon, rng) -> Drawn:
