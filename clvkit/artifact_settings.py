@@ -39,7 +39,10 @@ def source(study: "Study", arguments: Arguments) -> dict:
     """What decides the rows of the ledger."""
     from clvkit.calendar_section import with_windows
 
-    return as_of(study, arguments) | {
+    sources = study.ledger.by_name().values()
+    billed = any(one.bills_of is not None or one.holds == "survivors" for one in sources)
+    contracts = {"contracts": study.contracts.model_dump(mode="json")} if billed else {}
+    return as_of(study, arguments) | contracts | {
         "currency": study.currency,
         "ledger": with_windows(study.ledger, study.calendar, study.promotions).model_dump(
             mode="json", exclude=_SHOWN_ONLY
@@ -71,6 +74,13 @@ def truncation(study: "Study", arguments: Arguments) -> dict:
 def cohort(study: "Study", arguments: Arguments) -> dict:
     """What decides which cohort a customer is in."""
     return as_of(study, arguments) | {"grain": study.cohorts.grain}
+
+
+def scheme(study: "Study", arguments: Arguments) -> dict:
+    """What decides which cohorts there are by other keys, and what their margin is."""
+    return cohort(study, arguments) | {
+        "cohorts": study.cohorts.model_dump(mode="json", include={"by", "tiers"}),
+        "margin": study.value.margin, "channel": study.acquisition.by, "segment_by": study.models.segment_by}  # fmt: skip
 
 
 def retention(study: "Study", arguments: Arguments) -> dict:

@@ -55,12 +55,13 @@ class Kind:
 
 def _ledger(bench: "Workbench") -> Any:
     from clvkit.calendar_section import with_windows
+    from clvkit.contracts_section import billing
     from clvkit.erasure import Suppression, withhold
     from clvkit.ledger import build_ledger
 
     study, erased = bench.study, Suppression.load(bench.study_folder)
     return build_ledger(with_windows(study.ledger, study.calendar, study.promotions), as_of=study.as_of, currency=study.currency, base=study.base,
-                        crosswalk=bench.study_folder / CROSSWALK, banned=study.privacy.banned_columns,
+                        crosswalk=bench.study_folder / CROSSWALK, banned=study.privacy.banned_columns, billing=billing(study.contracts),
                         withhold=lambda lines: withhold(lines, erased))  # fmt: skip
 
 
@@ -82,6 +83,13 @@ def _cohorts(bench: "Workbench") -> Any:
     from clvkit.cohorts import cohort_triangles
 
     return cohort_triangles(bench.ledger().purchases, bench.study.cohorts, bench.study.as_of)
+
+
+def _cohort_schemes(bench: "Workbench") -> Any:
+    from clvkit.cohort_schemes import cohort_schemes
+
+    study = bench.study
+    return cohort_schemes(bench.seen, study.cohorts, study.as_of, study.value.margin, study.acquisition.by)
 
 
 def _retention(bench: "Workbench") -> Any:
@@ -396,6 +404,8 @@ KINDS: dict[str, Kind] = {
     "averaged": Kind(_averaged, settings.as_seen, None, ("score_cells",), _SEEING, _ENGINE),
     "cohorts": Kind(_cohorts, settings.cohort, "clvkit.cohorts:CohortTriangles",
                     ("ledger",), ("clvkit.cohorts",), _ENGINE),
+    "cohort_schemes": Kind(_cohort_schemes, settings.scheme, "clvkit.cohort_schemes:Schemes", ("ledger",),
+                           ("clvkit.cohorts", "clvkit.cohort_schemes", "clvkit.cohort_keys", "clvkit.apportion", *_SEEING), _ENGINE),
     "retention": Kind(_retention, settings.retention, "clvkit.retention:Retention", ("ledger",),
                       ("clvkit.retention", "clvkit.survival", "clvkit.cohorts"), (*_ENGINE, "lifelines")),
     "fit": Kind(_fit, settings.fit, "clvkit.fit:Fit", ("cells",), _FITTING, _MATHS),

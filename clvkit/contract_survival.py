@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clvkit.contracts import counted, months_between
-from clvkit.contracts_section import MONTHS, ContractsSection
+from clvkit.contracts_section import MONTHS, ContractsSection, Period, months_before
 from clvkit.errors import DataError
 from clvkit.survival import without_ends
 
@@ -159,15 +159,19 @@ class Readings:
 
     Attributes
     ----------
-    first_end : the day of the first end in the data.
+    first_end : the day of the first end in the data; of a snapshot, the first on which those who left may have.
     expected : ends that would have been seen before it, had they been recorded, at the rate seen since.
     whole, late : the curve if all were observed from their start, and if only from ``first_end`` on.
+    used : which of the two the study takes, ``whole`` or ``late``; None where it settles neither.
+    window : of a snapshot, the time before it in which those who left did so by the second reading.
     """
 
     first_end: date
     expected: float
     whole: "pd.DataFrame"
     late: "pd.DataFrame"
+    used: str | None = None
+    window: Period | None = None
 
     def at(self, renewal: int) -> tuple[float, float]:
         """Survival after so many renewals by the two readings; NaN where nobody was at risk so late."""
@@ -177,8 +181,13 @@ class Readings:
         )  # fmt: skip
 
 
-def two_readings(held: "Contracts", section: ContractsSection, interval: float) -> Readings | None:
+def two_readings(
+    held: "Contracts", section: ContractsSection, interval: float, snapshot: date | None = None
+) -> Readings | None:
     """Both readings, where the data leave them open; None where the study settles it, or nothing speaks for the second.
+
+    A ``snapshot`` of that day, which says of each customer how long and whether left, always has two: everybody who ever
+    came is in it, or only those who were there a short time before.
 
     Nobody is seen to leave before the first end in the data. If relations made so many renewals before it that, at the rate
     at which they were left since, `MISSING_ENDS` ends or more were due, either nobody left for that long or nobody
@@ -186,22 +195,26 @@ def two_readings(held: "Contracts", section: ContractsSection, interval: float) 
     """
     import pandas as pd
 
-    relations = held.relations
-    if section.observed_from is not None or not relations["ended"].any():
+    relations = held.histories
+    if section.observed_from is not None or not held.relations["ended"].any():
         return None
-    months, first = MONTHS[section.period], relations["end"].min()
+    months, first = relations["period_months"].to_numpy(), held.relations["end"].min()
+    window: Period = section.left_within or "quarter"
+    if snapshot is not None:
+        first = pd.Timestamp(months_before(snapshot, MONTHS[window]))
     entry = np.zeros(len(relations), np.int64)
-    old = (relations["start"] < first).to_numpy()
+    old = (relations["since"] < first).to_numpy()
     day = pd.Series(first, index=relations.index[old])
-    entry[old] = months_between(relations.loc[old, "start"], day) // months
+    entry[old] = months_between(relations.loc[old, "since"], day) // months[old]
     late = relations.assign(entry=np.minimum(entry, relations["renewals"]))
     faced = float((late["renewals"] + late["ended"] - late["entry"]).sum())
     expected = float(late["entry"].sum()) * float(late["ended"].sum()) / max(faced, 1.0)
-    if expected < MISSING_ENDS:
+    if expected < MISSING_ENDS and snapshot is None:
         return None
-    return Readings(
-        first.date(), expected, survival(counted(relations), interval), survival(counted(late), interval)
-    )
+    curves = [survival(counted(one), interval) for one in (relations.assign(entry=0), late)]
+    if snapshot is None:
+        return Readings(first.date(), expected, *curves)
+    return Readings(first.date(), expected, *curves, "late" if section.left_within else "whole", window)
 
 
 def mean_renewals(curve: "pd.DataFrame", within: int) -> float:

@@ -18,7 +18,7 @@ from clvkit.averaging import totals
 from clvkit.customers import CELL_KEYS, cells, score_cells, spend_cells
 from clvkit.errors import FitError, StudyError
 from clvkit.ledger.section import LedgerSection
-from clvkit.ledger.side_fields import TABLES
+from clvkit.ledger.side_fields import SNAPSHOT, TABLES
 from clvkit.opportunities import known_until, summary_of
 from clvkit.privacy_cost import PrivacyCost, compare_reduced
 from clvkit.value import Future, Terms
@@ -146,6 +146,8 @@ def without_columns(section: LedgerSection, columns: Collection[str]) -> LedgerS
 def _whole(source: dict) -> bool:
     """Whether a source still has what a table beside the orders cannot be read without."""
     needed, _ = TABLES.get(source["holds"], ({}, {}))
+    if source["holds"] == "contracts" and "tenure" in source["fields"]:
+        needed = {"customer", *SNAPSHOT}
     return set(needed) <= set(source["fields"])
 
 
@@ -153,13 +155,14 @@ def _other_ledger(
     bench: "Workbench", section: LedgerSection, crosswalk: Path | None, banned: Collection[str] = ()
 ) -> "Ledger":
     """The study's data read by another section, without people who were erased."""
+    from clvkit.contracts_section import billing
     from clvkit.erasure import Suppression, withhold
     from clvkit.ledger import build_ledger
 
     study, erased = bench.study, Suppression.load(bench.study_folder)
     return build_ledger(
         section, as_of=study.as_of, currency=study.currency, base=study.base, crosswalk=crosswalk,
-        banned=(*study.privacy.banned_columns, *banned), withhold=lambda lines: withhold(lines, erased),
+        banned=(*study.privacy.banned_columns, *banned), billing=billing(study.contracts), withhold=lambda lines: withhold(lines, erased),
     )  # fmt: skip
 
 

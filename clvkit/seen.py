@@ -33,7 +33,7 @@ class Seen:
             return None
         from clvkit.truncation_fit import acquisition_dates
 
-        return acquisition_dates(*self._known)
+        return acquisition_dates(*self.known)
 
     @cached_property
     def people(self) -> "People | None":
@@ -44,7 +44,7 @@ class Seen:
         from clvkit.covariate_people import people
 
         bought = self.ledger.purchases.select("customer").distinct().to_pyarrow()["customer"].to_pylist()
-        return people(*self._known, bought, section.of)
+        return people(*self.known, bought, section.of)
 
     @cached_property
     def segment(self) -> "pd.Series | None":
@@ -55,9 +55,17 @@ class Seen:
         name = self.study.models.segment_by
         if name is None:
             return None
+        return self.said(name)[0]
+
+    def said(self, name: str) -> "tuple[pd.Series, float]":
+        """What customers tables say under ``name``, by customer, and the share of customers whose records do not agree."""
         from clvkit.covariate_people import most_said, said_of
 
-        return most_said(said_of(name, *self._known))[0]
+        return most_said(said_of(name, *self.known))
+
+    def has(self, name: str) -> bool:
+        """Whether a customers table says anything under ``name``."""
+        return any(bool({f"about_{name}", name} & set(table.columns)) for table in self.known[0])
 
     def with_segment(self, purchases: "ir.Table") -> "ir.Table":
         """The purchases with ``segment`` as `segment` has it, null where nothing is written of their customer."""
@@ -85,7 +93,7 @@ class Seen:
 
         from clvkit.covariate_people import said_of
 
-        said = said_of(rule.about, *self._known)
+        said = said_of(rule.about, *self.known)
         numbers = pd.to_numeric(said["value"], errors="coerce")
         if numbers.isna().any():
             raise DataError(
@@ -101,14 +109,18 @@ class Seen:
         """The channel that won each customer, by the customers tables; see `clvkit.acquisition.channel_of`."""
         from clvkit.acquisition import channel_of
 
-        return channel_of(*self._known, by)
+        return channel_of(*self.known, by)
 
     def contracts(self) -> "Contracts | None":
         """The contracts of the study, and the relations they make up; None where it names no source of them."""
         from clvkit.contracts import contracts
+        from clvkit.contracts_section import as_watched
 
         section = self.study.contracts
-        return None if section.source is None else contracts(self.contract_rows, section, self.study.as_of)
+        if section.source is None:
+            return None
+        extracted = self.study.ledger.by_name()[section.source].extracted
+        return contracts(self.contract_rows, as_watched(section, extracted), self.study.as_of)
 
     @property
     def contract_rows(self) -> "pd.DataFrame":
@@ -116,8 +128,8 @@ class Seen:
         return self.ledger.tables[self.study.contracts.source].to_pyarrow().to_pandas()
 
     @property
-    def _known(self) -> "tuple[list[pd.DataFrame], pd.DataFrame | None]":
-        """The rows of customers tables, and whose the accounts are."""
+    def known(self) -> "tuple[list[pd.DataFrame], pd.DataFrame | None]":
+        """The rows of customers tables, and whose the accounts are: ``source, account, customer``."""
         sources = self.study.ledger.by_name()
         tables = [table for name, table in self.ledger.tables.items() if sources[name].holds == "customers"]
         frames = [table.to_pyarrow().to_pandas() for table in tables]

@@ -8,6 +8,7 @@ import pandas as pd
 from clvkit import numbers
 from clvkit.business_model import kind_checks
 from clvkit.chapters.drawing import label_ends
+from clvkit.contract_checks import contract_checks
 from clvkit.contract_survival import (
     Comparison,
     Readings,
@@ -17,7 +18,7 @@ from clvkit.contract_survival import (
     survival,
     two_readings,
 )
-from clvkit.contracts import contract_checks, counted
+from clvkit.contracts import counted
 from clvkit.exhibits import Figure, Sentence, Table
 from clvkit.publish import style
 
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from clvkit.workbench import Workbench
 
 FEWEST = 10  # curves are drawn to so many relations at risk
-_EACH = {"month": "monthly", "quarter": "quarterly", "half_year": "half-yearly", "year": "yearly"}
+_EACH = {"month": "monthly", "quarter": "quarterly", "half_year": "half-yearly", "year": "yearly",
+         "two_years": "two-yearly", "three_years": "three-yearly"}  # fmt: skip
 
 
 def kind(found: "KindOfBusiness") -> list[Sentence | Table]:
@@ -81,7 +83,8 @@ def exhibits(run: "Workbench") -> list[Sentence | Table | Figure]:
     compared = compare(held.relations, "plan")
     if len(compared.pairs):
         shown.append(differences(compared))
-    if both := two_readings(held, section, interval):
+    source = study.ledger.by_name()[section.source]
+    if both := two_readings(held, section, interval, source.extracted if "tenure" in source.fields else None):
         shown += [Sentence(_open(both)), readings(both)]
     return shown
 
@@ -236,7 +239,27 @@ def differences(found: Comparison) -> Table:
     )
 
 
+_TIME = {"month": "month", "quarter": "quarter", "half_year": "half year", "year": "year", "two_years": "two years",
+         "three_years": "three years"}  # fmt: skip
+
+
 def _open(both: Readings) -> str:
+    if both.window is not None:
+        last = int(min(both.whole["renewal"].max(), both.late["renewal"].max()))
+        whole, late = both.at(last)
+        text = (
+            "The source is a snapshot: it says how long each customer has been there, and who has left, but not when. It can be "
+            "read in two ways. If everybody who ever came is in it, all were watched from their start, and "
+            f"{numbers.percent(whole)} outlast {last} renewals. If only those are in it who were customers "
+            f"{numbers.date_words(both.first_end)} or came since, those who left did so in the last {_TIME[both.window]}, whoever "
+            f"left earlier is missing, and {numbers.percent(late)} do. "
+        )
+        if both.used == "late":
+            return text + "The study says the second (`contracts.left_within`), and all that follows rests on it."
+        return text + (
+            "**The study does not say which, and all that follows rests on the first, which is the rosier.** If the second is "
+            "true, the value of these contracts is far lower: set `contracts.left_within`, and compare."
+        )
     return (
         f"The contracts can be read in two ways. No end is recorded before {numbers.date_words(both.first_end)}, though some "
         f"{numbers.count(both.expected)} were due by then at the rate at which relations were left since. Either nobody left for "
@@ -249,6 +272,7 @@ def _open(both: Readings) -> str:
 def readings(both: Readings) -> Table:
     """Survival by both readings."""
     last = int(min(both.whole["renewal"].max(), both.late["renewal"].max()))
+    since = "only in the time before the snapshot" if both.window else "only from the first recorded end on"
     wanted = sorted({1, 3, 6, 12, 24, 36, 48, 60, 72, last} & set(range(1, last + 1)))
     frame = pd.DataFrame([(at, *both.at(at)) for at in wanted], columns=["renewal", "whole", "late"])
     end = frame.iloc[-1]
@@ -257,12 +281,12 @@ def readings(both: Readings) -> Table:
         frame,
         f"After {numbers.count(end['renewal'])} renewals {numbers.percent(end['whole'])} are still there by one reading and "
         f"{numbers.percent(end['late'])} by the other",
-        "Kaplan–Meier estimates: all relations watched from their start, and all watched only from the first recorded end on.",
+        f"Kaplan–Meier estimates: all relations watched from their start, and all watched {since}.",
         formats={"renewal": "count", "whole": "percent", "late": "percent"},
         labels={
             "renewal": "Renewal",
             "whole": "Watched from the start",
-            "late": "Watched since the first end",
+            "late": "Watched of late" if both.window else "Watched since the first end",
         },
     )
 

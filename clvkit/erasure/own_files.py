@@ -131,6 +131,8 @@ _UNREADABLE = (OSError, EOFError, LookupError, ValueError, csv.Error, pa.ArrowEx
 
 def _files(study: "Study", found: OwnFiles) -> Iterator[_File]:
     for source, section in study.ledger.by_name().items():
+        if section.bills_of is not None:
+            continue  # its rows are made of another source's
         if section.path is None:
             found.unsearched.append(f"{source}: not a file; look in the database")
             continue

@@ -14,7 +14,8 @@ import pandas as pd
 import pyarrow as pa
 
 from clvkit.errors import DataError
-from clvkit.ledger.costs import margin_ladder
+from clvkit.ledger.bills import MONTHLY, Billing, bill_files, bills, bills_section
+from clvkit.ledger.costs import costed, margin_ladder
 from clvkit.ledger.counting import gather_facts, quarantine_sample, reasons_of, totals_of
 from clvkit.ledger.currencies import is_currency, minor_digits
 from clvkit.ledger.customers import with_customers
@@ -54,6 +55,7 @@ def build_ledger(
     crosswalk: Path | None = None,
     withhold: Callable[[ir.Table], ir.Table] | None = None,
     banned: Collection[str] = (),
+    billing: Billing = MONTHLY,
 ) -> Ledger:
     """Read the source a study names and give every row one state.
 
@@ -68,6 +70,7 @@ def build_ledger(
         of their accounts.
     withhold : takes the names off the lines of people who were erased.
     banned : columns that must not be read; a study that names one of them is refused.
+    billing : how contracts are billed, for sources whose rows are the bills of contracts.
 
     Raises
     ------
@@ -84,12 +87,14 @@ def build_ledger(
     readings, files, sources = _read(
         local, database, section, Path(base), currency, today or date.today(), banned
     )
-    orders = [(r, s) for r, s in zip(readings, sources, strict=True) if r.section.is_lines]
     tables = {}
     for reading, source in zip(readings, sources, strict=True):
         if not reading.section.is_lines:
             with _reading_files(reading.name, reading.section, Path(base)):
-                tables[reading.name] = side_table(local, *_named_by_nobody(source, reading, withhold))
+                named = _named_by_nobody(source, reading, withhold)
+                tables[reading.name] = side_table(local, *named, age_months=billing.months)
+    _add_bills(local, section, currency, billing, as_of, today or date.today(), readings, files, sources)
+    orders = [(r, s) for r, s in zip(readings, sources, strict=True) if r.section.is_lines]
     lines = _typed(scratch, orders, Path(base))
     if withhold and (named := withhold(lines)) is not lines:
         lines = scratch.table("lines", named)
@@ -129,6 +134,9 @@ def build_ledger(
         "names",
         pa.table({"file_no": pa.array(range(len(files)), pa.int64()), "file": [f.name for f in files]}),
     )
+    if section.costs is not None:
+        joined = [replace(one, rows=_joinable(scratch, n, one)) for n, one in tables.items()]
+        lines = costed(lines, joined, section.costs, currency)
     # A table as large as the source is the dearest thing here: this one holds all that is asked of lines from now on.
     stated = with_states(lines, bought, names, as_of)
     lines = scratch.table("rows", stated.order_by("ordinal") if sum(counted) <= IN_ORDER else stated)
@@ -144,9 +152,7 @@ def build_ledger(
     frames = history_frames(con, lines, section, currency, as_of) | people
     frames["mapping"] = mapping_frame(readings, files, banned)
     if section.costs is not None:
-        joined = [replace(one, rows=_joinable(scratch, n, one)) for n, one in tables.items()]
-        so_far = lines.filter((lines.day <= ibis.date(as_of)) & known(lines, as_of))
-        frames |= margin_ladder(so_far, joined, section.costs, currency)
+        frames |= margin_ladder(lines.filter((lines.day <= ibis.date(as_of)) & known(lines, as_of)), currency)
     texts = {r.name: (r, scratch[f"{r.name}_texts"]) for r, _ in orders}
     frames |= validation_frames(
         lines, bought, texts, tables, [f.name for f in files], section, currency=currency, as_of=as_of
@@ -176,6 +182,33 @@ def build_ledger(
     )
 
 
+def _add_bills(
+    local: ibis.BaseBackend,
+    section: LedgerSection,
+    currency: str,
+    billing: Billing,
+    as_of: date,
+    today: date,
+    readings: list[Reading],
+    files: list[SourceFile | SourceTable],
+    sources: list[Source],
+) -> None:
+    """Add the sources whose rows are the bills of contracts, which have been read by now, to those that were read."""
+    for name, one in section.sources.items():
+        if one.bills_of is None:
+            continue
+        billed = next(reading for reading in readings if reading.name == one.bills_of)
+        made_of = bills_section(billed.section, one)
+        place = {"file": len(files), "ordinal": sources[-1].end}
+        limit = billed.section.extracted or today
+        source = bills(local, billed, made_of, billing, max(as_of, limit), **place)
+        theirs = [file for file in files if file.source == one.bills_of]
+        files += bill_files(theirs, name, len(source.rows_in))
+        reading = Reading(name, made_of, section, currency, {}, date.max)
+        readings.append(replace(reading, digits=_currencies(source, reading)))
+        sources.append(source)
+
+
 def _named_by_nobody(
     source: Source, reading: Reading, withhold: Callable | None
 ) -> tuple[Source, Reading, int]:
@@ -201,7 +234,8 @@ def _read(
 ) -> tuple[list[Reading], list[SourceFile | SourceTable], list[Source]]:
     """Every source: what it is made of, its rows, and what decides how they are typed."""
     readings, files, sources, ordinal = [], [], [], 0
-    for number, (name, one) in enumerate(section.by_name().items()):
+    read = [(name, one) for name, one in section.by_name().items() if one.bills_of is None]
+    for number, (name, one) in enumerate(read):
         place = Place(number, len(files), ordinal, tuple(banned))
         if one.database is not None:
             found = [open_table(database, name, one, banned)]

@@ -16,7 +16,7 @@ from clvkit.ledger.databases import Database, open_database, refusing
 from clvkit.ledger.engine import row_hash, total
 from clvkit.ledger.relations import open_relation
 from clvkit.ledger.section import LedgerSection, SourceSection
-from clvkit.ledger.side_fields import TABLES
+from clvkit.ledger.side_fields import fields_of
 from clvkit.ledger.source import Place, Source, typed_texts, uniform
 from clvkit.ledger.typed import day_of, typed_table_rows
 
@@ -114,7 +114,7 @@ def _beside(
     local: ibis.BaseBackend,
     count: int,
 ) -> Source:
-    needed, others = TABLES[section.holds]
+    needed, others = fields_of(section)
     days = {
         columns[field]
         for field, kind in (needed | others).items()

@@ -83,7 +83,7 @@ def bytes_of_files(section: LedgerSection, base: Path) -> int:
     found = [
         source_files(one, base, name if section.sources else None)
         for name, one in sections
-        if one.database is None
+        if one.database is None and one.bills_of is None
     ]
     return sum(file.path.stat().st_size for files in found for file in files)
 
@@ -98,6 +98,8 @@ def inputs(section: LedgerSection, base: Path, banned: Collection[str] = ()) -> 
     found: list = []
     database = None
     for name, one in section.by_name().items():
+        if one.bills_of is not None:
+            continue  # made of the files of the contracts
         if one.database is None:
             found += source_files(one, base, name if section.sources else None)
         else:

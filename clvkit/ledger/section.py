@@ -20,7 +20,7 @@ from clvkit.ledger.policies import (
     RefundsSection,
     SharedAccountsSection,
 )
-from clvkit.ledger.side_fields import TABLES, require_fields
+from clvkit.ledger.side_fields import CONTRACTS, TABLES, require_fields
 from clvkit.rules import RuleBroken, did_you_mean
 from clvkit.section import Section
 
@@ -75,7 +75,7 @@ class SourceSection(Section):
     holds: Literal["orders", "refunds", *TABLES] = Field(
         "orders",
         description="What the rows are: orders (negative amounts among them are refunds), refunds (every amount is paid "
-        "back), or one of the tables beside them: customers, products, rates, contracts, tickets, marketing, totals.",
+        "back), or one of the tables beside them: customers, products, rates, contracts, tickets, behaviour (what customers did, or were measured at, dated), marketing, totals.",
     )
     path: str | None = Field(
         None, description="File, folder or glob with CSV or Parquet files, relative to the study file."
@@ -84,6 +84,10 @@ class SourceSection(Section):
         None,
         description="Instead of path: duckdb:FILE, sqlite:FILE, spark, or env:NAME, the environment variable that "
         "holds the address of a PostgreSQL database.",
+    )
+    bills_of: str | None = Field(
+        None,
+        description="Instead of path: a source of contracts or survivors whose bills, as they fell due, are the rows.",
     )
     relation: str | None = Field(None, description="With database: the table or view, such as sales.orders.")
     query: str | None = Field(None, description="With database: a query instead of a relation.")
@@ -249,6 +253,8 @@ class SourceSection(Section):
             raise ValueError("relation and query belong to a database; name it in database")
         if self.database is not None and (self.path or bool(self.relation) == bool(self.query)):
             raise ValueError("with a database, give either relation or query, and no path")
+        if self.bills_of is not None and (self.path or self.database or self.holds != "orders"):
+            raise ValueError("bills_of stands instead of path and database, and its rows are orders")
         if self.holds == "orders" and self.columns.customer is None:
             raise ValueError("columns.customer must name a column; only refunds can do without")
         if self.holds in TABLES:
@@ -382,7 +388,9 @@ class LedgerSection(SourceSection):
                 raise ValueError(
                     f"sources: a name has letters, digits, spaces, _ and -, at most 60 (got {name[:60]!r})"
                 )
-            if source.path is None and source.database is None:
+            if source.bills_of is not None:
+                self._bills_of_contracts(name, source.bills_of)
+            elif source.path is None and source.database is None:
                 raise ValueError(f"sources.{name} needs path or database")
         spaces = {*self.sources, *(space for one in self.sources.values() for space in one.accounts)}
         for name, source in self.sources.items():
@@ -392,6 +400,23 @@ class LedgerSection(SourceSection):
                 )
                 raise ValueError(f"sources.{name}.account_space: nothing has accounts of {space!r}; {hint}")
         return self
+
+    def _bills_of_contracts(self, name: str, contracts: str) -> None:
+        billed = self.sources.get(contracts)
+        if billed is None or billed.holds not in CONTRACTS:
+            known = [one for one, source in self.sources.items() if source.holds in CONTRACTS]
+            hint = did_you_mean(contracts, known) or "describe a source that holds contracts"
+            raise ValueError(f"sources.{name}.bills_of: {contracts!r} holds no contracts; {hint}")
+        if "fee" not in billed.fields and "paid" not in billed.fields:
+            raise ValueError(
+                f"sources.{name}.bills_of: {contracts!r} has no field fee, so that nobody knows what was billed"
+            )
+        if billed.account_space != name:
+            raise ValueError(
+                f"sources.{contracts}.account_space must be {name!r}: its bills are of the same accounts"
+            )
+        if self.database is not None or any(one.database for one in self.sources.values()):
+            raise ValueError(f"sources.{name}.bills_of works where all sources are files")
 
     def by_name(self) -> dict[str, SourceSection]:
         """Every source by its name; a single one is called orders."""

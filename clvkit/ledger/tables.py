@@ -1,4 +1,4 @@
-"""The tables beside the orders: customers, products, rates, contracts, tickets, marketing, totals.
+"""The tables beside the orders: customers, products, rates, contracts, tickets, behaviour, marketing, totals.
 
 Every row of such a source is either in its table or among the rejects, with the field and the reason.
 """
@@ -10,8 +10,9 @@ import ibis.expr.types as ir
 import pandas as pd
 
 from clvkit.checks import Check
+from clvkit.ledger.contract_rows import dates_of_snapshot, has_left, of_survivors, whole
 from clvkit.ledger.lines import NO_DAY, Reading
-from clvkit.ledger.side_fields import TABLES
+from clvkit.ledger.side_fields import CONTRACTS, TABLES, fields_of
 from clvkit.ledger.source import Source
 from clvkit.ledger.values import day, decimals
 
@@ -36,9 +37,15 @@ class SideTable:
     erased: int = 0
 
 
-def side_table(con: ibis.BaseBackend, source: Source, reading: Reading, erased: int = 0) -> SideTable:
-    """Type the rows of a table beside the orders; what cannot be read where it must be is rejected, and counted."""
-    section, (needed, others) = reading.section, TABLES[reading.section.holds]
+def side_table(
+    con: ibis.BaseBackend, source: Source, reading: Reading, erased: int = 0, age_months: int = 1
+) -> SideTable:
+    """Type the rows of a table beside the orders; what cannot be read where it must be is rejected, and counted.
+
+    Contracts have their dates in ``rows`` however they are written, and stand with their ``file_no`` and ``row`` in the
+    engine's table ``NAME_contracts``; ``age_months`` is what the ages of survivors count.
+    """
+    section, (needed, others) = reading.section, fields_of(reading.section)
     texts = con.create_view(f"{reading.name}_texts", source.rows)
     rules = [(~texts.parsed, "", "row_unparseable", texts.record)]
     typed: dict[str, ir.Value] = {}
@@ -52,6 +59,10 @@ def side_table(con: ibis.BaseBackend, source: Source, reading: Reading, erased: 
             rules.append((text.isnull(), field, "missing", text))
         if kind != "text":
             rules.append((text.notnull() & typed[field].isnull(), field, "unreadable", text))
+    if "tenure" in section.fields:
+        rules.append((whole(typed["tenure"]).isnull(), "tenure", "unreadable", texts.tenure))
+        rules.append((has_left(texts.left).isnull(), "left", "unreadable", texts.left))
+        typed |= dates_of_snapshot(typed["tenure"], texts.left, section.extracted)
     extra = [name for name in section.wanted() if name.startswith(("account_", "key_", "about_"))]
     judged = con.create_table(
         f"{reading.name}_table",
@@ -74,14 +85,33 @@ def side_table(con: ibis.BaseBackend, source: Source, reading: Reading, erased: 
         reason="wrong",
         value="wrong_value",
     ).order_by("file_no", "row")
+    rows = good.select(*typed, *extra)
+    if section.holds in CONTRACTS:
+        dated = _contracts(con, good, reading, age_months)
+        rows = dated.drop("file_no", "row", *(name for name in dated.columns if name.startswith("wrong")))
     return SideTable(
         section.holds,
-        good.select(*typed, *extra),
+        rows,
         sum(source.rows_in) - erased,
         good.count().execute(),
         rejects.limit(REJECTS_SHOWN).to_pyarrow().to_pandas(),
         erased,
     )
+
+
+def _contracts(con: ibis.BaseBackend, good: ir.Table, reading: Reading, age_months: int) -> ir.Table:
+    """The contracts with their dates, and where each stands."""
+    if reading.section.holds == "survivors":
+        read = good.to_pyarrow().to_pandas()
+        made = of_survivors(read, reading.section.extracted, age_months, reading.name)
+        kinds = TABLES["contracts"][0] | TABLES["contracts"][1]
+        frame = made.reindex(columns=[*kinds, "file_no", "row"])
+        schema = {
+            name: {"date": "date", "number": NUMBER, "text": "string"}[kind] for name, kind in kinds.items()
+        }
+        good = ibis.memtable(frame.astype({"start": "datetime64[us]", "end": "datetime64[us]"}))
+        good = good.cast(schema | {"file_no": "int64", "row": "int64"})
+    return con.create_table(f"{reading.name}_contracts", good)
 
 
 NUMBER = "decimal(28, 12)"
@@ -143,7 +173,9 @@ def links(texts: ir.Table, reading: Reading) -> list[ir.Table]:
         if section.is_lines
         else {name: texts[f"account_{name}"] for name in section.accounts}
     )
-    if section.account_space:  # a contract or a ticket says of its customer what an order does
+    if (
+        section.account_space and "customer" in section.fields
+    ):  # a contract or a ticket says of its customer what an order does
         owners[section.account_space] = texts.customer
     record = ibis.literal(reading.name + ":") + texts.file_no.cast("string") + ":" + texts.row.cast("string")
     for name, account in owners.items():
