@@ -101,6 +101,7 @@ class ContractValue:
     Attributes
     ----------
     equity : of all of them, within the horizon; ``lifetime``, without one (None where nothing is discounted).
+    outcome : what may come instead of ``equity``, the luck of single relations included.
     by_plan, by_tenure : ``group, relations, value, low, high, mean``: by plan now, and by renewals made.
     unpriced : running relations without a fee in the study's currency, which are in no value.
     renewals : expected renewals within the horizon.
@@ -114,6 +115,7 @@ class ContractValue:
     by_tenure: "pd.DataFrame"
     unpriced: int
     trial: "Held | None" = None
+    outcome: Estimate | None = None
 
     def save(self, folder: Path) -> None:
         """Write the tables as Parquet and the rest as JSON."""
@@ -140,7 +142,7 @@ class ContractValue:
 
     @property
     def _estimates(self) -> dict[str, Estimate | None]:
-        return {"equity": self.equity, "lifetime": self.lifetime, "renewals": self.renewals}
+        return {name: getattr(self, name) for name in ("equity", "lifetime", "renewals", "outcome")}
 
 
 def contract_value(
@@ -152,8 +154,9 @@ def contract_value(
     as_of: date,
     currency: str,
     days_per_year: float,
+    seed: int = 0,
 ) -> ContractValue:
-    """Value the running relations of ``held`` by a fitted model of renewals, draw by draw."""
+    """Value the running relations of ``held`` by a fitted model of renewals, draw by draw; ``seed`` is that of the outcome."""
     import pandas as pd
 
     from clvkit.contracts import anniversary, months_between
@@ -181,11 +184,15 @@ def contract_value(
     def worth(horizon: float, discount: float) -> np.ndarray:
         """Renewals of each relation, discounted to its next one: (draws, relations)."""
         expected = fit.model.derl(draws, tenures, discount, horizon)[:, place]
-        sure = np.minimum(left, horizon)
-        fixed = np.where(
-            discount > 0, (1 - (1 + discount) ** -sure) / (1 - 1 / (1 + discount) if discount else 1.0), sure
+        return np.where(announced, renewals_worth(np.minimum(left, horizon), discount), expected)
+
+    def comes() -> np.ndarray:
+        """What all of them come to, with a simulated life of each: (draws,)."""
+        rng, sure = np.random.default_rng(seed), np.minimum(left, whole)
+        lives = (
+            np.where(announced, sure, fit.model.simulate_future(one, made, whole, rng)[0]) for one in draws
         )
-        return np.where(announced, fixed, expected)
+        return np.array([renewals_worth(life, rate) @ paid for life in lives])
 
     within = worth(whole, rate) * paid
     interval = {"interval": value.interval, "unit": currency}
@@ -199,7 +206,14 @@ def contract_value(
         _by(plan, within, value.interval),
         _by(tenure.astype(str), within, value.interval, list(TENURES)),
         int((~priced).sum()),
+        outcome=Estimate.from_draws(comes(), **interval, kind="outcome"),
     )
+
+
+def renewals_worth(made, discount: float):
+    """So many renewals, discounted per period to the first of them."""
+    made = np.asarray(made, float)
+    return (1 - (1 + discount) ** -made) * (1 + discount) / discount if discount else made
 
 
 TENURES = ("no renewal yet", "1 or 2 renewals", "3 to 5", "6 to 11", "12 to 23", "24 or more")
@@ -277,16 +291,24 @@ def tried(
     months = MONTHS[section.period]
     until = pd.Series(pd.Timestamp(as_of), index=ran.index)
     due = months_between(ran["start"], until) // months - ran["renewals"].to_numpy()
-    draws, rng = fit.posterior(400), np.random.default_rng(seed)
-    stays = []
-    for one in draws:
-        _, ended = fit.model.simulate_future(one, ran["renewals"].to_numpy(), due, rng)
-        stays.append(len(ran) - int(ended.sum()))
-    stay = np.array(
-        [fit.model.survival(draws, m + k, m).mean() for m, k in zip(ran["renewals"], due, strict=True)]
-    )
+    rng = np.random.default_rng(seed)
+    stay, stays = still_running(fit.model, fit.posterior(400), ran["renewals"].to_numpy(), due, rng)
     low, high = np.quantile(stays, [(1 - interval) / 2, (1 + interval) / 2])
     faced = before.relations["renewals"] + before.relations["ended"] - before.relations["entry"]
     rate = 1 - before.relations["ended"].sum() / faced.clip(lower=0).sum()
-    return Held(origin, len(ran), int((~ran["ended"]).sum()), float(stay.sum()), float(low), float(high),
+    return Held(origin, len(ran), int((~ran["ended"]).sum()), float(stay.mean()), float(low), float(high),
                 float((rate**due).sum()))  # fmt: skip
+
+
+def still_running(
+    model, draws: np.ndarray, renewals, due, rng: np.random.Generator
+) -> tuple[np.ndarray, ...]:
+    """How many relations still run when each has come to ``due`` further renewals: two numbers per draw, (draws,) each.
+
+    The first is expected, of parameters alone; the second is simulated, with the luck of single relations. ``renewals`` and
+    ``due`` are whole numbers, (relations,), of relations that run.
+    """
+    histories, count = np.unique(np.column_stack([renewals, due]), axis=0, return_counts=True)
+    expected = model.survival(draws, histories.sum(axis=1), histories[:, 0]) @ count
+    left = [model.simulate_future(one, renewals, due, rng)[1].sum() for one in draws]
+    return expected, len(renewals) - np.array(left)

@@ -90,6 +90,34 @@ def test_residual_value_rises_with_tenure(known):
     assert mean.is_monotonic_increasing
 
 
+def test_what_may_come_has_the_same_mean_and_is_less_sure(known):
+    held, fits = known
+    value = contract_value(fits.sbg, held, SECTION, VALUE, **MONEY, seed=3)
+    one, other = value.equity, value.outcome
+    error = (other.high - other.low) / 3.29 / np.sqrt(VALUE.posterior_draws)
+    assert abs(other.value - one.value) < 4 * error
+    assert other.high - other.low > one.high - one.low and other.kind == "outcome"
+    assert contract_value(fits.sbg, held, SECTION, VALUE, **MONEY, seed=3).outcome == other
+
+
+def test_who_surely_stays_surely_pays():
+    """An announced end leaves nothing to luck: the outcome is the expectation, to the cent."""
+    row = {
+        "contract": "C1",
+        "customer": "a",
+        "plan": "p",
+        "fee": 10.0,
+        "currency": "EUR",
+        "start": "2024-01-15",
+    }
+    fit = fit_contracts(
+        contracts(table(), SECTION, AS_OF).cells(), MODELS, model="sbg", period_days=30.4, sample=True
+    )
+    held = contracts(pd.DataFrame([row | {"end": "2024-12-14"}]), SECTION, AS_OF)
+    found = contract_value(fit, held, SECTION, VALUE, **MONEY)
+    assert found.outcome.low == pytest.approx(found.outcome.high) == pytest.approx(found.equity.value)
+
+
 def test_an_announced_end_is_believed():
     row = {"contract": "C1", "customer": "a", "plan": "p", "fee": 10.0, "currency": "EUR"}
     held = contracts(table(), SECTION, AS_OF)
@@ -180,11 +208,7 @@ def test_saving_loses_nothing(known, tmp_path):
     value.save(tmp_path / "value")
     fits.save(tmp_path / "fits")
     again, both = ContractValue.load(tmp_path / "value"), ContractFits.load(tmp_path / "fits")
-    assert (again.equity, again.lifetime, again.renewals, again.unpriced) == (
-        value.equity,
-        value.lifetime,
-        value.renewals,
-        0,
-    )
+    for name in ("equity", "lifetime", "renewals", "outcome", "unpriced"):
+        assert getattr(again, name) == getattr(value, name)
     pd.testing.assert_frame_equal(again.by_tenure, value.by_tenure)
     assert both.used.name == "sbg" and both.ratio == pytest.approx(fits.ratio)
