@@ -86,7 +86,7 @@ class Economics:
 def of_run(run: "Workbench") -> Economics | None:
     """The economics by channel of a study; None where it names no channels, or its data carry no value."""
     study, section = run.study, run.study.acquisition
-    if section.by is None or not run.carries_value():
+    if section.by is None or not run.values_purchases():
         return None
     everybody = run.everybody()
     people = everybody.filter(everybody.treatment != "exclude")

@@ -64,7 +64,7 @@ def currency_effect(bench: "Workbench") -> CurrencyEffect:
             place="ledger.sources",
             fix="add a source that holds rates, or leave the effect of currencies out",
         )
-    spend = bench.spend_choice().used if bench.carries_value() else None
+    spend = bench.spend_choice().used if bench.values_purchases() else None
     found = []
     for name, exchange in methods(study.ledger, study.as_of).items():
         try:

@@ -30,6 +30,9 @@ class SufficiencySection(Section):
     max_days_since_last_purchase: int = Field(
         90, ge=0, description="Most days between the last purchase of all and the as-of date."
     )
+    min_contract_ends: int = Field(
+        10, ge=1, description="Fewest contracts that have ended, where customers are under contract."
+    )
 
 
 def sufficiency_checks(cells: "pd.DataFrame", section: SufficiencySection, as_of: date) -> list[Check]:
@@ -54,6 +57,34 @@ def sufficiency_checks(cells: "pd.DataFrame", section: SufficiencySection, as_of
         ]
         if repeaters:
             checks.append(_repeat_share(customers, repeaters, section))
+    return checks
+
+
+def contract_sufficiency(relations: "pd.DataFrame", section: SufficiencySection) -> list[Check]:
+    """Test whether contracts can carry a value.
+
+    Parameters
+    ----------
+    relations : ``customer, ended``, one row per relation.
+    """
+    checks = [_customers(int(relations["customer"].nunique()), section)]
+    if len(relations):
+        ends, running, need = (
+            int(relations["ended"].sum()),
+            int((~relations["ended"]).sum()),
+            section.min_contract_ends,
+        )
+        checks.append(_check(
+            "contract_ends", "Enough contracts that have ended", ends >= need,
+            f"{ends:,} of {len(relations):,} contracts {'has' if ends == 1 else 'have'} ended; a value needs at least {need:,}.",
+            "Use a longer extract, or one that keeps contracts which have ended: how long those that run will last is learnt "
+            "from them.",
+            value=ends, threshold=need, unit="contracts"))  # fmt: skip
+        checks.append(_check(
+            "contracts_running", "Contracts that run", running > 0,
+            f"{running:,} of {len(relations):,} contracts {'runs' if running == 1 else 'run'} on the as-of date.",
+            "Check the as-of date, and that the extract holds contracts that run (their end is empty).",
+            value=running, threshold=1, unit="contracts"))  # fmt: skip
     return checks
 
 

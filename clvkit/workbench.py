@@ -23,13 +23,18 @@ if TYPE_CHECKING:
     from clvkit.backtest_results import Backtests
     from clvkit.business_model import KindOfBusiness
     from clvkit.calendar import Calendar
+    from clvkit.challenger import Challenge
     from clvkit.checks import Check
+    from clvkit.cohort_schemes import Schemes
     from clvkit.cohorts import CohortTriangles
     from clvkit.contracts import Contracts
     from clvkit.covariates import CovariateFit
     from clvkit.currency_effect import CurrencyEffect
     from clvkit.dormancy import Dormancy
+    from clvkit.feature_sources import Sources
     from clvkit.fit import Fit
+    from clvkit.grains import Grains
+    from clvkit.new_variable import Cards
     from clvkit.privacy_cost import PrivacyCost
     from clvkit.refits import MergingEffect
     from clvkit.restatement import Comparison
@@ -42,6 +47,7 @@ if TYPE_CHECKING:
     from clvkit.spend_values import SpendValues
     from clvkit.truncation import Dated
     from clvkit.valuation import Valuation
+    from clvkit.value_methods import Methods
 
 #: What the runner tells a kernel: the folder of the run, the notebook's name, the study's folder.
 RUN_DIR, STEM, STUDY_DIR = "CLVKIT_RUN_DIR", "CLVKIT_NOTEBOOK", "CLVKIT_STUDY_DIR"
@@ -190,6 +196,10 @@ class Workbench(Recorder):
         """What customers of each period of acquisition did since."""
         return self.get("cohorts")
 
+    def cohort_schemes(self) -> "Schemes":
+        """What the cohorts of each scheme of keys did since, in counts, sales and margin."""
+        return self.get("cohort_schemes")
+
     def retention(self) -> "Retention":
         """How long customers keep buying, together and by cohort."""
         return self.get("retention")
@@ -215,9 +225,11 @@ class Workbench(Recorder):
         ------
         FitError : the study says that a window was shut, and customers bought in it.
         """
-        from clvkit.sufficiency import sufficiency_checks
+        from clvkit.sufficiency import contract_sufficiency, sufficiency_checks
         from clvkit.truncation import truncation_check
 
+        if self.contractual:
+            return contract_sufficiency(self.contracts().relations, self.study.sufficiency)
         if self.study.calendar.windows and len(self.cells()):
             from clvkit.calendar import require_possible
             from clvkit.customers import daily_purchases
@@ -244,6 +256,15 @@ class Workbench(Recorder):
     def carries_value(self) -> bool:
         """Whether the data suffice; if not, a report says so and gives no value."""
         return not any(check.stops for check in self.sufficiency())
+
+    @cached_property
+    def contractual(self) -> bool:
+        """Whether what there is to value are contracts alone: no purchase process is fitted, and no value is theirs."""
+        return self.contracts() is not None and self.kind_of_business().used == "contractual"
+
+    def values_purchases(self) -> bool:
+        """Whether purchases are valued by a process of their own."""
+        return not self.contractual and self.carries_value()
 
     def fit(self, process: str | None = None) -> "Fit":
         """A purchase process fitted to the cells; the headline's by default."""
@@ -306,6 +327,10 @@ class Workbench(Recorder):
         """What the customers are worth, and who holds it."""
         return self.get("valuation")
 
+    def grains(self) -> "Grains":
+        """The value at each grain, what customers brought so far, and what is at risk of leaving within a year."""
+        return self.get("grains")
+
     def dormancy(self) -> "Dormancy | None":
         """Customer equity under each treatment of customers silent for long; None where nobody bought twice."""
         return self.get("dormancy") if self.cells()["frequency"].max() > 0 else None
@@ -317,7 +342,7 @@ class Workbench(Recorder):
     def merging(self) -> "MergingEffect | None":
         """What joining accounts changes of the value; None where none are joined, it is not asked for, or cannot be had."""
         identity = self.study.ledger.identity
-        if not identity.joins or not identity.value_effect or not self.carries_value():
+        if not identity.joins or not identity.value_effect or not self.values_purchases():
             return None
         return self.get("merging")
 
@@ -337,6 +362,25 @@ class Workbench(Recorder):
     def backtests(self) -> "Backtests":
         """Every process tried from the study's earlier dates, with verdicts by the study's thresholds."""
         return self.get("backtests").judged(self.study.backtest)
+
+    @cached_property
+    def feature_sources(self) -> "Sources":
+        """Everything dated that features of customers may be made of."""
+        from clvkit.feature_sources import sources_of
+
+        return sources_of(self)
+
+    def challenge(self) -> "Challenge | None":
+        """Machines tried beside the processes on the latest hold-out; None where the study asks for none."""
+        return self.get("challenge") if self.study.challenger.use != "none" else None
+
+    def trials(self) -> "Cards":
+        """The cards of new variables on trial."""
+        return self.get("trials")
+
+    def methods(self) -> "Methods":
+        """The customers valued in several ways side by side, and which to use."""
+        return self.get("methods")
 
     def sensitivity(self) -> "Sensitivity":
         """What a change in each driver, alone and from the as-of date on, does to customer equity."""

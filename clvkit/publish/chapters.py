@@ -63,8 +63,8 @@ def chapter(notebook: Any, stem: str, template: str = "chapter") -> Chapter:
 
 
 def number(stem: str) -> str:
-    """The number a chapter is called by: ``04_value`` → ``4``; none for the summary and for other names."""
-    return stem[:2].lstrip("0") if stem[:2].isdigit() else ""
+    """The number a chapter is called by: ``04_value`` → ``4``, ``04b_contracts`` → ``4b``; none for the summary and others."""
+    return stem.partition("_")[0].lstrip("0") if stem[:2].isdigit() else ""
 
 
 @cache

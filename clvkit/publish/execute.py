@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 #: Chapters that are made also when the data gate finds the data insufficient; the others need a value.
 WITHOUT_VALUE = ("00", "01", "02")
+#: Chapters on the value of purchases, which contracts alone do not have; and on contracts, where there are none.
+OF_PURCHASES, OF_CONTRACTS = ("04_value", "05_backtest", "06_sensitivity"), ("04b_contracts",)
+#: Cells with this tag are of no use where customers are under contract and nothing else.
+PURCHASES_ONLY = "purchases-only"
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,7 @@ def run_study(
 
 def find_notebooks(folder: Path) -> dict[str, Path]:
     """The numbered notebooks of a folder in order of execution: by number, the summary last."""
-    found = {path.stem: path for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))}
+    found = {path.stem: path for path in sorted(folder.glob("[0-9][0-9]*_*.ipynb"))}
     if not found:
         raise StudyError(
             "there is no notebook to execute",
@@ -139,6 +143,7 @@ def _first_manifest(study: "Study", run_id: str | None, command: str) -> dict[st
         "message": "",
         "stopped": None,
         "not_executed": [],
+        "left_out": [],
         "resolved": study.resolved(),
         "inputs": [],
         "artifacts": {},
@@ -155,11 +160,27 @@ def _execute_all(making: Making, prepared: dict[str, Any]) -> str:
             + " ".join(check.message for check in blocked),
             mark="!",
         )
+    left_out = making.manifest["left_out"]
+    if making.drafting and set(prepared) <= set(left_out):
+        raise StudyError(
+            f"{next(iter(prepared))} has nothing to show: "
+            + (
+                "the customers of this study are under contract"
+                if left_out == [*OF_PURCHASES]
+                else "nobody is under contract"
+            ),
+            place="business_model",
+            fix="look at " + ("04b_contracts" if left_out == [*OF_PURCHASES] else "04_value"),
+        )
     making.save()
     with tempfile.TemporaryDirectory(prefix="clv-") as private:
         for stem, notebook in prepared.items():
-            if stem in making.manifest["not_executed"]:
+            if stem in making.manifest["not_executed"] or stem in left_out:
                 continue
+            if left_out == [*OF_PURCHASES]:
+                notebook.cells = [
+                    c for c in notebook.cells if PURCHASES_ONLY not in c.metadata.get("tags", [])
+                ]
             outcome = _execute_one(making, stem, notebook, Path(private))
             if outcome.state != "complete":
                 making.error = outcome_error(outcome, making)
@@ -185,6 +206,7 @@ def _gate(making: Making) -> list[Any]:
         making.manifest["erasures"] = len(read_log(making.study_folder))
         ledger = bench.ledger()
         sufficiency = bench.sufficiency()
+        making.manifest["left_out"] = _left_out(bench)
     gone = withheld(ledger)
     bench.record("ledger", ledger.totals | ({"erased": gone} if gone["rows"] else {}))
     bench.part["checks"] = [check.to_json() for check in [*ledger.checks, *sufficiency]]
@@ -196,6 +218,14 @@ def _gate(making: Making) -> list[Any]:
         f"{totals['customers']:,} customers, {totals['rows']['in']:,} rows",
     )
     return [check for check in sufficiency if check.stops]
+
+
+def _left_out(bench: Workbench) -> list[str]:
+    """The chapters that the kind of business has no use for."""
+    if bench.contractual:
+        return [*OF_PURCHASES]
+    under_contract = bench.contracts() is not None and bench.kind_of_business().used != "non_contractual"
+    return [] if under_contract else [*OF_CONTRACTS]
 
 
 def _execute_one(making: Making, stem: str, notebook: Any, private: Path) -> Outcome:
