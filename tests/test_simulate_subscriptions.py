@@ -84,7 +84,7 @@ def test_invoices_follow_the_contracts(rows, invoices):
     for one in invoices:
         of[one["contract_no"]].append(one)
     for row in rows:
-        months, bills = int(row["billing_months"]), of[row["contract_no"]]
+        months, bills = int(row["billing_months"] or 0), of[row["contract_no"]]
         if months == 0 or date.fromisoformat(row["start"]) > AS_OF:
             assert bills == []
             continue
@@ -124,7 +124,7 @@ def test_everything_that_was_asked_for_is_in_it(rows, truth):
         "plan change",
     } == set(truth["ends"])
     assert {"runs", "announced", "paused", "trial", "left"} == set(truth["states"])
-    assert {int(one["billing_months"]) for one in rows} == {0, 1, 3, 12, 24}
+    assert {int(one["billing_months"] or 0) for one in rows} == {0, 1, 3, 12, 24}
     ahead = [one for one in rows if one["end"] > AS_OF.isoformat() and one["notice_on"]]
     assert len(ahead) > 20 and all(one["notice_on"] <= AS_OF.isoformat() for one in ahead)
     assert all(one["status"] == "active" for one in ahead)
@@ -141,7 +141,7 @@ def test_everything_that_was_asked_for_is_in_it(rows, truth):
 
 def test_ends_that_nobody_knows_of_yet_are_not_told(rows):
     for one in rows:
-        if one["end"] and not one["notice_on"] and int(one["billing_months"]):
+        if one["end"] and not one["notice_on"] and int(one["billing_months"] or 0):
             assert one["end"] <= AS_OF.isoformat() and one["reason"] in (
                 "failed card",
                 "death",

@@ -139,7 +139,7 @@ def _contract(plan: SubscriptionPlan, number: int, who: Customer, row: Row) -> l
     over = known and row.end < plan.as_of
     reason = row.reason if over or (known and not trial) else ""
     status = "ended" if over else "scheduled" if row.start > plan.as_of else "trial" if trial else "active"
-    return [f"S{number}", _name(who), row.tariff.name, str(row.tariff.months), row.start.isoformat(), end, notice,
+    return [f"S{number}", _name(who), row.tariff.name, str(row.tariff.months or ""), row.start.isoformat(), end, notice,
             money(who.fee(row.tariff)), "EUR", status, reason, who.channel, who.offer]  # fmt: skip
 
 
