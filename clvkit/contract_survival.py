@@ -138,6 +138,11 @@ def compare(relations: "pd.DataFrame", key: str) -> Comparison:
     return Comparison(_log_rank(named) if len(names) > 1 else float("nan"), frame)
 
 
+def differ(relations: "pd.DataFrame", key: str) -> float:
+    """P of the log-rank test of all groups at once; NaN with fewer than two, or where nobody left."""
+    return _log_rank(_seen(grouped(relations, key)))
+
+
 def _log_rank(named: "pd.DataFrame") -> float:
     from statsmodels.duration.survfunc import survdiff
 
