@@ -1,5 +1,6 @@
 """Survival of contracts: curves with late entry, groups, and what can be read in two ways."""
 
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -129,6 +130,11 @@ class TestGroups:
         assert np.isnan(found.p) and found.pairs.empty
 
 
+def of(every, relations):
+    """The histories of some relations."""
+    return every.histories.merge(relations[["customer", "relation"]], on=["customer", "relation"])
+
+
 class TestTwoReadings:
     def test_a_snapshot_with_recent_ends_only_is_read_both_ways(self):
         every = held(("a", 0.04, 800))
@@ -136,7 +142,7 @@ class TestTwoReadings:
             ~every.relations["ended"] | (every.relations["end"] >= pd.Timestamp("2024-03-31"))
         ]
         both = two_readings(
-            type(every)(every.rows, recent, every.set_aside, 0, 0, 0.0), ContractsSection(source="c"), 0.9
+            replace(every, relations=recent, histories=of(every, recent)), ContractsSection(source="c"), 0.9
         )
         whole, late = both.at(36)
         assert both.expected > 100 and late == pytest.approx(0.96**36, abs=0.07) and whole > late + 0.3

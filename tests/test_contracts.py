@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from study_files import PARAMS
 
-from clvkit.contracts import Contracts, contract_checks, contracts, months_between
+from clvkit.contract_checks import contract_checks
+from clvkit.contracts import Contracts, contracts, months_between
 from clvkit.contracts_section import ContractsSection
 from clvkit.errors import StudyError
 from clvkit.study import load_study, study_from_resolved
