@@ -33,7 +33,7 @@ def of_run(run: "Workbench") -> "Found | str":
         return f"Contracts cannot be valued: {str(error).splitlines()[0]}."
 
 
-def exhibits(found: "Found | str", valuation: "Valuation", study: "Study") -> list[Sentence | Table]:
+def exhibits(found: "Found | str", valuation: "Valuation | None", study: "Study") -> list[Sentence | Table]:
     """The models of renewals, the value of running contracts by plan and tenure, and it beside that of purchases."""
     if isinstance(found, str):
         return [Sentence(found)]
@@ -47,21 +47,24 @@ def exhibits(found: "Found | str", valuation: "Valuation", study: "Study") -> li
     ]
 
 
-def answer(value: ContractValue, billed: bool, valuation: "Valuation", study: "Study") -> Sentence:
-    """What contracts are worth, and what customers are worth with and without them."""
-    one, purchases = value.equity, valuation.estimates["customer_equity"].value
+def answer(value: ContractValue, billed: bool, valuation: "Valuation | None", study: "Study") -> Sentence:
+    """What contracts are worth, and what customers are worth with and without them; ``valuation`` is that of purchases."""
+    one = value.equity
     worth = numbers.money_with_interval(one.value, one.low, one.high, study.currency, one.interval)
     running = int(value.by_plan["relations"].sum())
     text = (
         f"Beyond what is paid for already, the margin of the {numbers.count(running)} contracts that run is expected to come to "
         f"**{worth}**, over the next {numbers.number(study.value.horizon_months, 0)} months. "
     )
-    if billed:
+    if valuation is None:
+        text += "Nothing else is valued: what customers pay are the bills of their contracts."
+    elif billed:
         text += (
             "Their bills are among the orders, so that the value of purchases above holds them already, as if they came at "
             "random: the two must not be added, and for customers under contract this one is to be used."
         )
     else:
+        purchases = valuation.estimates["customer_equity"].value
         text += (
             f"Their bills are not among the orders. With the {numbers.money(purchases, study.currency)} of purchases the customers "
             f"are worth {numbers.money(one.value + purchases, study.currency)} together, and nothing is in it twice."
@@ -150,8 +153,9 @@ def _tried(value: ContractValue) -> list[Sentence]:
     )]  # fmt: skip
 
 
-def metrics(found: "Found | str") -> "dict[str, Estimate]":
-    """Headline figures: ``contract_equity`` and ``contract_renewals``."""
+def metrics(found: "Found | str", *, alone: bool = False) -> "dict[str, Estimate]":
+    """Headline figures: ``contract_equity`` and ``contract_renewals``; ``alone``, it is ``customer_equity`` as well."""
     if isinstance(found, str):
         return {}
-    return {"contract_equity": found[1].equity, "contract_renewals": found[1].renewals}
+    made = {"contract_equity": found[1].equity, "contract_renewals": found[1].renewals}
+    return made | ({"customer_equity": found[1].equity} if alone else {})

@@ -39,6 +39,10 @@ def page_one(run: "Workbench") -> list[Exhibit]:
                 }
             ),
         ]
+    if run.contractual:
+        from clvkit.chapters.summary_contracts import page_one as of_contracts
+
+        return of_contracts(run)
     valuation, backtests = run.valuation(), run.backtests()
     ruled = in_words(steps_of(run), ledger.currency, ledger.minor_digits)
     return [
