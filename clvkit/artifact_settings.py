@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from clvkit.leaving_section import LeavingSection
+
 if TYPE_CHECKING:
     from clvkit.study import Study
 
@@ -41,7 +43,7 @@ def source(study: "Study", arguments: Arguments) -> dict:
 
     sources = study.ledger.by_name().values()
     billed = any(one.bills_of is not None or one.holds == "survivors" for one in sources)
-    contracts = {"contracts": study.contracts.model_dump(mode="json")} if billed else {}
+    contracts = contract(study, arguments) if billed else {}
     return as_of(study, arguments) | contracts | {
         "currency": study.currency,
         "ledger": with_windows(study.ledger, study.calendar, study.promotions).model_dump(
@@ -52,8 +54,17 @@ def source(study: "Study", arguments: Arguments) -> dict:
 
 
 def contract(study: "Study", arguments: Arguments) -> dict:
-    """What decides which relations contracts make up."""
-    return as_of(study, arguments) | {"contracts": study.contracts.model_dump(mode="json")}
+    """What decides which relations contracts make up; how leaving is analysed does not."""
+    return as_of(study, arguments) | {"contracts": study.contracts.model_dump(mode="json", exclude=set(LeavingSection.model_fields))}  # fmt: skip
+
+
+def leaving(study: "Study", arguments: Arguments) -> dict:
+    """What decides the analysis of leaving: drivers, groups, the kinds of ends, and the dates it is tried from."""
+    said = study.contracts.model_dump(mode="json", include=set(LeavingSection.model_fields))
+    return contract(study, arguments) | {
+        "leaving": said, "interval": study.retention.interval, "seed": study.models.sampler.seed,
+        "origins": [str(one) for one in study.backtest.origins],
+    }  # fmt: skip
 
 
 def contract_value(study: "Study", arguments: Arguments) -> dict:

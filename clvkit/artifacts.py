@@ -282,6 +282,18 @@ def _contract_value(bench: "Workbench") -> Any:
     return replace(made, trial=trial)
 
 
+def _contract_drivers(bench: "Workbench") -> Any:
+    from clvkit.contract_analysis import drivers_of_run
+
+    return drivers_of_run(bench)
+
+
+def _contract_curves(bench: "Workbench") -> Any:
+    from clvkit.contract_analysis import curves_of_run
+
+    return curves_of_run(bench)
+
+
 def _scores(bench: "Workbench") -> "pd.DataFrame":
     from clvkit.averaging import marked
     from clvkit.valuation import scores
@@ -380,6 +392,9 @@ _TRYING = (*_SEEING, "clvkit.accuracy", "clvkit.backtest", "clvkit.backtest_orig
 
 _RENEWING = (*_FITTING, "clvkit.contracts", "clvkit.contracts_section", "clvkit.contracts_fit", "clvkit.contract_value",
              "clvkit.estimate")  # fmt: skip
+_LEAVING = (*_RENEWING, "clvkit.leaving_section", "clvkit.contract_analysis", "clvkit.contract_survival", "clvkit.relation_times",
+            "clvkit.relation_drivers", "clvkit.survival_regression", "clvkit.survival_projection", "clvkit.parametric_survival",
+            "clvkit.cox", "clvkit.risk_sets", "clvkit.competing_ends", "clvkit.restricted_mean", "clvkit.covariate_people")  # fmt: skip
 _REFITTING = (*_SEEING, "clvkit.privacy_cost", "clvkit.refits")
 
 
@@ -398,6 +413,10 @@ KINDS: dict[str, Kind] = {
                           _RENEWING, (*_MATHS, *_ENGINE)),
     "contract_value": Kind(_contract_value, settings.contract_value, "clvkit.contract_value:ContractValue",
                            ("contracts", "contract_fits"), _RENEWING, (*_MATHS, *_ENGINE)),
+    "contract_drivers": Kind(_contract_drivers, settings.leaving, "clvkit.contract_analysis:ContractDrivers", ("ledger", "contracts"),
+                             _LEAVING, (*_MATHS, *_ENGINE, "statsmodels", "lifelines")),
+    "contract_curves": Kind(_contract_curves, settings.leaving, "clvkit.contract_analysis:ContractCurves", ("ledger", "contracts"),
+                            _LEAVING, (*_MATHS, *_ENGINE, "statsmodels", "lifelines")),
     "truncation": Kind(_truncation, settings.truncation, "clvkit.truncation:Truncation", ("ledger",),
                        ("clvkit.truncation",), _ENGINE),
     "gaps": Kind(_gaps, settings.as_seen, None, ("ledger",), (*_SEEING, "clvkit.rhythm"), _ENGINE),

@@ -10,6 +10,7 @@ import numpy as np
 
 from clvkit.competing_ends import INVOLUNTARY, cumulative_incidence, kinds_of_end
 from clvkit.contract_survival import by_group, compare, differ
+from clvkit.contracts_section import as_watched
 from clvkit.errors import FitError
 from clvkit.relation_drivers import attributes, design
 from clvkit.relation_times import rates, rates_by_tenure, timed
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from clvkit.contracts import Contracts
     from clvkit.contracts_section import ContractsSection
     from clvkit.models_section import ModelsSection
+    from clvkit.workbench import Workbench
 
 #: Curves stop where fewer relations are at risk.
 FEWEST = 10
@@ -289,3 +291,25 @@ def _few(kind: "pd.Series", most: int = 5) -> "pd.Series":
     """The most frequent kinds; what is left is ``other``."""
     often = kind.value_counts().index
     return kind if len(often) <= most else kind.where(kind.isna() | kind.isin(often[: most - 1]), "other")
+
+
+def _asked(bench: "Workbench") -> tuple:
+    """What both analyses of a run start from: contracts, section, people, and the as-of date, interval and kind of source."""
+    study = bench.study
+    source = study.ledger.by_name()[study.contracts.source]
+    section = as_watched(study.contracts, source.extracted)
+    said = {"as_of": study.as_of, "interval": study.retention.interval, "snapshot": "tenure" in source.fields}
+    return (bench.contracts(), section, bench.seen.known), said
+
+
+def drivers_of_run(bench: "Workbench") -> ContractDrivers:
+    """The drivers of a run's contracts, tried from the study's latest earlier date."""
+    asked, said = _asked(bench)
+    origin = max(bench.study.backtest.origins, default=None)
+    return contract_drivers(*asked, bench.study.models, origin=origin, **said)
+
+
+def curves_of_run(bench: "Workbench") -> ContractCurves:
+    """The curves of a run's contracts."""
+    asked, said = _asked(bench)
+    return contract_curves(*asked, **said)

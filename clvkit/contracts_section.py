@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from clvkit.leaving_section import LeavingSection, require_drivers
 from clvkit.ledger.side_fields import source_that_holds
 from clvkit.rules import RuleBroken, did_you_mean, listed
 from clvkit.section import Section
@@ -20,7 +21,7 @@ MONTHS: dict[str, int] = {
 }  # fmt: skip
 
 
-class ContractsSection(Section):
+class ContractsSection(LeavingSection):
     """Where the contracts stand, when they can be left, and what one relation is."""
 
     source: str | None = Field(
@@ -171,3 +172,4 @@ def require_contracts(section: ContractsSection, ledger: "LedgerSection") -> Non
             did_you_mean(section.segment_by, known) or f"it says {listed(known)}",
             at="segment_by",
         )
+    require_drivers(section, ledger, section.source)

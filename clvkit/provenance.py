@@ -20,6 +20,8 @@ KIND_WORDS = {
     "cells": "customers who are alike in frequency, recency and T, counted",
     "contract_fits": "models of renewals fitted to the relations",
     "contract_value": "what running contracts are worth",
+    "contract_curves": "how long relations last by group, and how they end",
+    "contract_drivers": "what makes relations end sooner or later",
     "contracts": "the contracts, and the relations they make up",
     "spend_cells": "repeat customers who are alike in frequency and spend, counted",
     "score_cells": "customers who are alike in all that value depends on, counted",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from clvkit.checks import Check
     from clvkit.cohort_schemes import Schemes
     from clvkit.cohorts import CohortTriangles
+    from clvkit.contract_analysis import ContractCurves, ContractDrivers
     from clvkit.contracts import Contracts
     from clvkit.covariates import CovariateFit
     from clvkit.currency_effect import CurrencyEffect
@@ -207,6 +208,18 @@ class Workbench(Recorder):
     def contracts(self) -> "Contracts | None":
         """The contracts and the relations they make up; None where the study names no source of them."""
         return None if self.study.contracts.source is None else self.get("contracts")
+
+    def contract_drivers(self) -> "ContractDrivers | None":
+        """What makes contracts end sooner or later; None where the study has none that can be used."""
+        return self.get("contract_drivers") if self._has_relations() else None
+
+    def contract_curves(self) -> "ContractCurves | None":
+        """How long contracts last by group, and how they end; None where the study has none that can be used."""
+        return self.get("contract_curves") if self._has_relations() else None
+
+    def _has_relations(self) -> bool:
+        held = self.contracts()
+        return held is not None and not held.relations.empty
 
     def kind_of_business(self) -> "KindOfBusiness":
         """Whether customers are seen to leave, by the data and by the study."""

@@ -30,6 +30,8 @@ WITHOUT_VALUE = ("00", "01", "02")
 OF_PURCHASES, OF_CONTRACTS = ("04_value", "05_backtest", "06_sensitivity"), ("04b_contracts",)
 #: Cells with this tag are of no use where customers are under contract and nothing else.
 PURCHASES_ONLY = "purchases-only"
+#: Cells with this tag are of no use where a study names no contracts.
+CONTRACTS_ONLY = "contracts-only"
 
 
 @dataclass(frozen=True)
@@ -177,10 +179,9 @@ def _execute_all(making: Making, prepared: dict[str, Any]) -> str:
         for stem, notebook in prepared.items():
             if stem in making.manifest["not_executed"] or stem in left_out:
                 continue
-            if left_out == [*OF_PURCHASES]:
-                notebook.cells = [
-                    c for c in notebook.cells if PURCHASES_ONLY not in c.metadata.get("tags", [])
-                ]
+            useless = {PURCHASES_ONLY} if left_out == [*OF_PURCHASES] else set()
+            useless |= {CONTRACTS_ONLY} if making.study.contracts.source is None else set()
+            notebook.cells = [c for c in notebook.cells if not useless & set(c.metadata.get("tags", []))]
             outcome = _execute_one(making, stem, notebook, Path(private))
             if outcome.state != "complete":
                 making.error = outcome_error(outcome, making)
