@@ -14,7 +14,8 @@ from clvkit.publish.execute import run_study
 from clvkit.study import load_study
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
-STEMS = ["00_summary", "01_ledger", "02_cohorts", "03_retention", "04_value", "05_backtest", "06_sensitivity"]
+STEMS = ["00_summary", "01_ledger", "02_cohorts", "03_retention", "04_value", "04b_contracts", "05_backtest",
+         "06_sensitivity"]  # fmt: skip
 LONGEST_CELL = 10
 
 

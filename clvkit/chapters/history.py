@@ -41,6 +41,7 @@ _WHY = {
     "cut off": "the last day or days hold too few rows to be whole",
     "last day": "the last day with rows",
     "ended": "the source ended for good, by the study",
+    "made": "bills fell due by contracts up to that day",
 }
 
 

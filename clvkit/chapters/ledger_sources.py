@@ -29,6 +29,7 @@ _WHY = {
     "cut off": "last days cut off",
     "last day": "last day with rows",
     "ended": "ended for good",
+    "made": "bills due by contracts",
 }
 
 

@@ -13,8 +13,10 @@ the first load came in one piece, by migration, and are left out. *Complete to* 
 least ``arrived_share``; without load dates, the last day with rows unless too few rows say that it was cut off.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -58,7 +60,7 @@ class Completeness:
     Attributes
     ----------
     sources : ``source, rows, first_day, last_day, first_load, last_load`` (dates, null without load dates),
-        ``complete_to`` (date), ``why`` (latency, cut off, last day, ended), ``early_rows`` (loaded before their day),
+        ``complete_to`` (date), ``why`` (latency, cut off, last day, ended, made), ``early_rows`` (loaded before their day),
         ``rows_a_day`` (mean of the eight weeks up to the last day).
     latency : ``source, lag_days, rows, money`` (shares arrived by that lag, 0 to 1; money in the source's most
         frequent currency, negative amounts by their size); sources without load dates have no row.
@@ -79,8 +81,12 @@ def known_at(lines: "ir.Table", as_of: date) -> "ir.Table":
     return lines.filter((lines.loaded <= ibis.date(as_of)) | lines.loaded.isnull())
 
 
-def completeness(lines: "ir.Table", section: CompletenessSection) -> Completeness:
+def completeness(
+    lines: "ir.Table", section: CompletenessSection, made: Mapping[str, date] = MappingProxyType({})
+) -> Completeness:
     """How far each source is complete; only counts by day and lag leave the engine.
+
+    ``made`` are sources whose rows follow from others (bills of contracts), with the day up to which they do.
 
     Raises
     ------
@@ -110,7 +116,9 @@ def completeness(lines: "ir.Table", section: CompletenessSection) -> Completenes
         recent = by_day[by_day.index > by_day.index.max() - pd.Timedelta(days=7 * SAME_WEEKDAYS)]
         span = min(7 * SAME_WEEKDAYS, (by_day.index.max() - by_day.index.min()).days + 1)
         found["rows_a_day"] = float(recent.sum() / span)
-        found["complete_to"], found["why"] = _complete_to(found, curve, by_day, section)
+        found["complete_to"], found["why"] = (
+            (made[name], "made") if name in made else _complete_to(found, curve, by_day, section)
+        )
         sources.append(found)
         latency.append(curve.assign(source=name))
         for share in QUANTILES if len(curve) else ():
@@ -242,7 +250,7 @@ def completeness_checks(found: Completeness, section: CompletenessSection, as_of
     # few rows a day: that none came since the last day is no news
     by_chance = np.exp(-found.sources["rows_a_day"] * gap) >= section.partial_probability
     quiet = (found.sources["why"] == "last day") & by_chance
-    short = found.sources[(gap > 0) & ~quiet & (found.sources["why"] != "ended")]
+    short = found.sources[(gap > 0) & ~quiet & ~found.sources["why"].isin(["ended", "made"])]
     days = int(gap[short.index].max()) if len(short) else 0
     each = "; ".join(f"{one.source} to {date_words(one.complete_to)}" for one in short.itertuples())
     late = short["why"].isin(["latency", "cut off"]).any()

@@ -23,7 +23,9 @@ def history_frames(
     """Tables without a customer in them: ``daily``, ``flags``, ``conversions``, ``refunds``, ``overlaps``."""
     booked = lines.mutate(day=lines.booked_day) if "booked_day" in lines.columns else lines
     daily = daily_inputs(booked)
-    frames = {"daily": daily, "flags": flag(daily, section.anomalies)}
+    billed = {n: section.sources[one.bills_of].extracted for n, one in section.sources.items() if one.bills_of}
+    # Bills come when they fall due: days without any say nothing of how they were recorded.
+    frames = {"daily": daily, "flags": flag(daily[~daily["source"].isin(list(billed))], section.anomalies)}
     if len(daily["currency"].unique()) > 1 or (daily["currency"] != currency).any():
         frames["conversions"] = conversions(lines, section.exchange)
     if "booked_day" in lines.columns:
@@ -33,7 +35,7 @@ def history_frames(
     months = again.group_by("source", "currency", "reason", month=again.day.truncate("M").cast("date")).agg(
         rows=again.count().cast("int64"), amount_minor=again.amount_minor.sum().cast("int64")
     )
-    found = completeness(booked, section.completeness)
+    found = completeness(booked, section.completeness, {n: until or as_of for n, until in billed.items()})
     frames |= {"sources": found.sources, "latency": found.latency, "quantiles": found.quantiles}
     frames["overlaps"] = _sorted(months, ["source", "currency", "reason", "month"])
     return frames | memo_frames(lines, section, as_of)
