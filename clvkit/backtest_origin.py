@@ -8,6 +8,7 @@ import numpy as np
 
 from clvkit import customers
 from clvkit.accuracy import accuracy, by_group, share
+from clvkit.backtest_one_time import ONE_TIME, one_time
 from clvkit.backtest_results import Backtest
 from clvkit.baselines import RULES, Baseline, Span, known_customers, lead
 from clvkit.errors import FitError
@@ -106,7 +107,8 @@ def from_origin(purchases: "ir.Table", origin: date, horizon_days: int, setting:
                 coverage=seen.coverage,
                 coverage_expected=seen.coverage_expected,
                 baselines=_baselines(rows, seen.each, span, setting),
-                tables=_tables(rows, seen, daily, origin, horizon_days),
+                tables=_tables(rows, seen, daily, origin, horizon_days)
+                | {ONE_TIME: one_time(fit, spend, rows, seen.each, span, setting)},
                 refused=calendar.refused,
             )
         )

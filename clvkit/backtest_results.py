@@ -38,7 +38,7 @@ class Backtest:
     tables : ``frequency_class`` and, where the study has segments, ``segment`` (see `clvkit.accuracy.by_group`);
         ``calibration``, the same by tenths of customers in order of their forecast, lowest first; ``tracking``
         with ``days`` since the origin, ``day``, and cumulative repeat purchases ``actual, predicted, low, high``
-        (the last three from the origin on).
+        (the last three from the origin on); ``one_time``, of customers who had bought once (see `clvkit.backtest_one_time`).
     refused : sentences, one for everything of the study's calendar that could not be told at the origin, and is not in this fit.
     """
 

@@ -1,5 +1,7 @@
 """Cohorts: customers grouped by the period of their first purchase, and what each group did since.
 
+`clvkit.cohort_schemes` has cohorts by other keys.
+
 A customer belongs to the one cohort of the calendar period (day, week from Monday, month or quarter) of
 the first purchase. The *age* of a purchase is the number of whole calendar periods from the cohort's
 period to the period of the purchase: with months, a purchase in March of a customer of January has age 2,
@@ -9,15 +11,17 @@ because a low number there says only that the period is not over; a mature cell 
 """
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from clvkit.errors import DataError
+from clvkit.rules import RuleBroken
 from clvkit.section import Section
 
 if TYPE_CHECKING:
@@ -32,7 +36,27 @@ _KEYS = ["cohort", "age"]
 
 
 class CohortsSection(Section):
-    """How customers are grouped by the date of their first purchase."""
+    """How customers are grouped: by the date of their first purchase, and by other keys."""
+
+    by: tuple[str, ...] | dict[str, tuple[str, ...]] = Field(
+        ("period",),
+        description=(
+            "What makes a cohort: a key, or a product of keys such as [period, channel]; or several such schemes by name. Keys: "
+            "period (of the first purchase), channel (acquisition.by), segment (as the models see it), source, product, category "
+            "or tier (of the first order), crm_segment (the field segment of a customers table), region, and any name that "
+            "`about` of a customers table gives. Whoever has no value of a key is in a cohort of its own."
+        ),
+    )
+    tiers: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="Product tiers for the key tier, each with the categories in it: {basic: [socks], premium: [coats]}.",
+    )
+    flags: tuple[str, ...] = Field(
+        (),
+        description=(
+            "Names of a customers table's about that mark customers, such as a regulatory flag: value at risk is stated by them."
+        ),
+    )
 
     grain: Grain = Field("month", description="Calendar period that a cohort's first purchases share.")
     max_periods: int = Field(
@@ -43,6 +67,33 @@ class CohortsSection(Section):
             "always count all of them. Unit: periods of the grain."
         ),
     )
+
+    @field_validator("by")
+    @classmethod
+    def _keys(cls, value):
+        schemes = value if isinstance(value, dict) else {"by": value}
+        for name, keys in schemes.items():
+            if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+                raise RuleBroken("names schemes in small letters, digits and _, a letter first", at=name)
+            if not keys or len(set(keys)) < len(keys):
+                raise RuleBroken("must name at least one key, and each once", "such as [period, segment]")
+        if not schemes:
+            raise RuleBroken("must name at least one scheme", "such as [period]")
+        return value
+
+    @field_validator("tiers")
+    @classmethod
+    def _one_tier_each(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        held = [(category, tier) for tier, among in value.items() for category in among]
+        for category, tier in held:
+            if sum(one == category for one, _ in held) > 1:
+                raise RuleBroken(f"must have each category in one tier (got {category!r} twice)", at=tier)
+        return value
+
+    @property
+    def schemes(self) -> dict[str, tuple[str, ...]]:
+        """The keys of each scheme by its name; a scheme without one is called after its keys."""
+        return dict(self.by) if isinstance(self.by, dict) else {"_by_".join(self.by): self.by}
 
 
 @dataclass(frozen=True)

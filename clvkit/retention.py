@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from clvkit.cohorts import Grain, period_label, period_start
+from clvkit.rule_retention import RetentionRuleSection
 from clvkit.rules import RuleBroken, rate_hint
 from clvkit.section import Section
 from clvkit.survival import curve_at, kaplan_meier, log_rank, run_lengths, spell_cells, spells
@@ -75,6 +76,14 @@ class RetentionSection(Section):
         0.10,
         description=(
             "More than this share of the lost who bought again is put up for review. Unit: share of the lost."
+        ),
+    )
+
+    rule: RetentionRuleSection | None = Field(
+        None,
+        description=(
+            "Retention as somebody assumes it, to be shown beside the models with the gap in value: {constant: 0.8}, {by_age: {1: "
+            "0.63, 2: 0.74}} or {hiatus_days: 365}; null: nothing is assumed."
         ),
     )
 

@@ -49,7 +49,9 @@ class RetentionRuleSection(Section):
             "Unit: days."
         ),
     )
-    period: Period = Field("year", description="What rates are stated for: month, quarter, half_year or year.")
+    period: Period = Field(
+        "year", description="What rates are stated for: month, quarter, half_year or year."
+    )
 
     @field_validator("constant")
     @classmethod
@@ -91,7 +93,12 @@ class RateRule:
     @classmethod
     def constant(cls, rate: float, period: str = "year", label: str | None = None) -> "RateRule":
         """One rate for everybody at every age."""
-        return cls("constant", label or f"One rate for all, {_percent(rate)} {_PER[period]}", ((1, rate),), MONTHS[period])
+        return cls(
+            "constant",
+            label or f"One rate for all, {_percent(rate)} {_PER[period]}",
+            ((1, rate),),
+            MONTHS[period],
+        )
 
     @classmethod
     def by_age(cls, rates: "Mapping[int, float]", period: str = "year") -> "RateRule":
@@ -99,7 +106,8 @@ class RateRule:
         bands = tuple(sorted(rates.items()))
         ends = [age - 1 for age, _ in bands[1:]]
         said = [
-            f"{_percent(rate)} {_ages(age, end)}" for (age, rate), end in zip(bands, [*ends, None], strict=True)
+            f"{_percent(rate)} {_ages(age, end)}"
+            for (age, rate), end in zip(bands, [*ends, None], strict=True)
         ]
         return cls("by_age", f"Rates by age, {', '.join(said)} ({_PER[period]})", bands, MONTHS[period])
 
@@ -157,7 +165,9 @@ class RenewalRule:
         Without end, the rates of the last band make a geometric series: a·q/(1−q/(1+d)) with q its share a renewal.
         """
         made, d = np.atleast_1d(np.asarray(renewals, float)), float(discount_per_period)
-        before = (self.rule.rates[-1][0] - 1) * self.rule.months / self.months  # renewals before the last band
+        before = (
+            (self.rule.rates[-1][0] - 1) * self.rule.months / self.months
+        )  # renewals before the last band
         steps = int(horizon) if np.isfinite(horizon) else max(int(np.ceil(before - made.min())), 0) + 1
         ahead = np.arange(1, steps + 1)
         shares = self.survival(None, made[:, None] + ahead, made[:, None])
@@ -168,6 +178,14 @@ class RenewalRule:
             tail = np.inf if rest >= 1 else rest / (1 - rest)
             total = total + shares[:, -1] * (1 + d) ** -(steps - 1.0) * tail
         return total[None, :]
+
+    def simulate_future(self, parameters, renewals, periods, rng, hazard=1.0):
+        """Active contracts followed over ``periods`` further renewals; see `Contract.simulate_future`."""
+        made, most = np.broadcast_arrays(np.asarray(renewals, np.int64), np.asarray(periods, np.int64))
+        luck, more = rng.random(made.shape), np.zeros(made.shape, np.int64)
+        for k in range(1, int(most.max(initial=0)) + 1):
+            more += (k <= most) & (luck < self.survival(None, made + k, made))
+        return more, more < most
 
 
 @dataclass(frozen=True)

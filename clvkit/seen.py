@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from clvkit.contracts import Contracts
+    from clvkit.contracts_section import ContractsSection
     from clvkit.covariate_people import People
     from clvkit.ledger import Ledger
     from clvkit.study import Study
@@ -114,13 +115,18 @@ class Seen:
     def contracts(self) -> "Contracts | None":
         """The contracts of the study, and the relations they make up; None where it names no source of them."""
         from clvkit.contracts import contracts
+
+        if self.study.contracts.source is None:
+            return None
+        return contracts(self.contract_rows, self.contract_section, self.study.as_of)
+
+    @property
+    def contract_section(self) -> "ContractsSection":
+        """The study's section on contracts, with the first day on which ends were recorded where a snapshot says it."""
         from clvkit.contracts_section import as_watched
 
         section = self.study.contracts
-        if section.source is None:
-            return None
-        extracted = self.study.ledger.by_name()[section.source].extracted
-        return contracts(self.contract_rows, as_watched(section, extracted), self.study.as_of)
+        return as_watched(section, self.study.ledger.by_name()[section.source].extracted)
 
     @property
     def contract_rows(self) -> "pd.DataFrame":

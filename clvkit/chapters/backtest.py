@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from clvkit import numbers
+from clvkit.backtest_one_time import ONE_TIME, PROCESS
 from clvkit.backtest_results import Backtest, Backtests
 from clvkit.baselines import RULES, Baseline
 from clvkit.exhibits import Facts, Sentence, Table
@@ -13,6 +14,8 @@ from clvkit.verdict import adjusted_range
 if TYPE_CHECKING:
     from clvkit.estimate import Estimate
 
+#: Whom a line is of.
+ALL, ONCE = "All customers", "One-time buyers"
 SMALL = 30  # customers; the line of a smaller class is marked
 #: Malthouse & Blattberg (2005), four data sets: of the true top fifth missed, of the rest misplaced.
 _KNOWN_MISSED, _KNOWN_MISPLACED = 0.55, 0.15
@@ -151,13 +154,16 @@ def _totals(backtests: Backtests, what: str, title: str, measure: str, header: s
         for b in tried:
             made = b.predicted[what]
             bias = b.accuracy.bias if what == "transactions" else b.bias_value
-            rows.append((b.label, made.value, made.low, made.high, made.mle, bias))
+            rows.append((ALL, b.label, made.value, made.low, made.high, made.mle, tried[0].actual[what], bias))
         for one in tried[0].baselines.values():
             value = one.accuracy.predicted if what == "transactions" else one.value
             bias = one.accuracy.bias if what == "transactions" else one.bias_value
-            rows.append((one.label, value, "[z]", "[z]", "[z]", "[z]" if bias is None else bias))
-        frame = pd.DataFrame(rows, columns=["forecast_by", "forecast", "low", "high", "mle", "bias"])
-        frame.insert(5, "actual", tried[0].actual[what])
+            off_by = "[z]" if bias is None else bias
+            rows.append((ALL, one.label, value, "[z]", "[z]", "[z]", tried[0].actual[what], off_by))
+        for label, line in _of_one_time(tried):
+            made, seen = (line[name] for name in (("predicted", "actual") if what == "transactions" else ("value", "actual_value")))
+            rows.append((ONCE, label, made, "[z]", "[z]", "[z]", seen, made / seen - 1 if seen > 0 else "[z]"))
+        frame = pd.DataFrame(rows, columns=["of", "forecast_by", "forecast", "low", "high", "mle", "actual", "bias"])
         frame.insert(0, "days", tried[0].horizon_days)
         frame.insert(0, "origin", origin)
         frames.append(frame)
@@ -174,9 +180,10 @@ def _totals(backtests: Backtests, what: str, title: str, measure: str, header: s
            f"{numbers.date_words(first.end)}")
         + f"; intervals hold {numbers.odds_words(first.predicted[what].interval)} if the model is right.",
         formats={name: form for name in ("forecast", "low", "high", "mle", "actual")} | {"bias": "percent"},
-        labels=({"origin": "Forecast from", "days": "Days"} if several else {}) | {"forecast_by": "Forecast by", "forecast": header, "low": "Low",
+        labels=({"origin": "Forecast from", "days": "Days"} if several else {}) | {"of": "Of", "forecast_by": "Forecast by", "forecast": header, "low": "Low",
                 "high": "High", "mle": "At maximum likelihood", "actual": "Actual", "bias": "Bias"},
-        note="Bias: forecast less actual, as a share of actual; negative is too low. Simple rules state no interval. "
+        note="Bias: forecast less actual, as a share of actual; negative is too low. Simple rules state no interval, and the lines of "
+        "one-time buyers, who had not bought again by the origin and are among all, have none. "
         "Processes without an interval are fitted by maximum likelihood alone.",
     )  # fmt: skip
 
@@ -207,9 +214,16 @@ def closeness(backtests: Backtests) -> list[Table]:
     named += [(one.label, one.accuracy, "[z]") for one in b.baselines.values()]
     columns = ("mae", "rmse", "correlation", "rank_correlation", "wmape", "top_missed")
     frame = pd.DataFrame([
-        {"forecast_by": label} | {name: getattr(found, name) for name in columns} | {"coverage": covered}
+        {"of": ALL, "forecast_by": label} | {name: getattr(found, name) for name in columns} | {"coverage": covered}
         for label, found, covered in named
     ])  # fmt: skip
+    once = pd.DataFrame([
+        {"of": ONCE, "forecast_by": label} | {name: line[name] if pd.notna(line[name]) else "[z]" for name in columns}
+        | {"coverage": "[z]"}
+        for label, line in _of_one_time(tried)
+    ])  # fmt: skip
+    if len(once):
+        frame = pd.concat([frame.astype(object), once.astype(object)], ignore_index=True)
     best = min(b.baselines.values(), key=lambda one: one.accuracy.rmse, default=None)
     title = "Nothing simple was tried beside the models"
     if best is not None:
@@ -227,11 +241,24 @@ def closeness(backtests: Backtests) -> list[Table]:
         f"forecast against actual, over {numbers.count(b.customers)} customers.",
         formats={name: "number:3" for name in columns} | {
             "wmape": "percent:0", "top_missed": "percent:0", "coverage": "percent"},
-        labels={"forecast_by": "Forecast by", "mae": "Mean absolute error", "rmse": "Root mean squared error",
+        labels={"of": "Of", "forecast_by": "Forecast by", "mae": "Mean absolute error", "rmse": "Root mean squared error",
                 "correlation": "Correlation", "rank_correlation": "Rank correlation", "wmape": "wMAPE",
                 "top_missed": "Best fifth missed", "coverage": "Inside 90 % interval"},
-        note=_lead_words(b),
+        note=(_lead_words(b) or "")
+        + " One-time buyers had not bought again by the origin; they are among all. Where one forecast holds for all of them, nothing is "
+        "correlated with it.",
     )]  # fmt: skip
+
+
+def _of_one_time(tried: list[Backtest]) -> list[tuple[str, pd.Series]]:
+    """The lines of one-time buyers: of each process, then of each simple rule, with their labels."""
+    found = []
+    for one in tried:
+        table = one.tables.get(ONE_TIME, pd.DataFrame({"by": []}))
+        found += [(one.label, line) for _, line in table[table["by"] == PROCESS].iterrows()]
+    table = tried[0].tables.get(ONE_TIME, pd.DataFrame({"by": []}))
+    rules = table[table["by"] != PROCESS]
+    return found + [(RULES[line["by"]].label, line) for _, line in rules.iterrows() if line["by"] in RULES]
 
 
 def _lead_words(b: Backtest) -> str | None:
@@ -289,6 +316,11 @@ def by_class(backtests: Backtests, scheme: str = "frequency_class") -> list[Tabl
     frame[["ape", "wmape"]] = frame[["ape", "wmape"]].astype(object)
     frame.loc[frame["actual"] == 0, ["ape", "wmape"]] = "[z]"
     size = "[z]" if found.bias is None else abs(found.bias)
+    classes = b.tables["frequency_class"]
+    once = classes[classes["group"] == "no repeat purchase"]
+    if scheme != "frequency_class" and len(once):  # there it is a class
+        line = once.iloc[0][["customers", "actual", "predicted", "low", "high", "ape", "wmape"]].to_list()
+        frame.loc[len(frame)] = ["One-time buyers of all segments", *(line if line[1] > 0 else [*line[:-2], "[z]", "[z]"])]
     frame.loc[len(frame)] = ["All customers", b.customers, found.actual, found.predicted, made.low, made.high,
                              size, "[z]" if found.wmape is None else found.wmape]  # fmt: skip
     return [Table(

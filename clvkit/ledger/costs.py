@@ -67,10 +67,8 @@ def cost_of_lines(
     return known.select(*lines.columns, "cost_minor", "cost_source")
 
 
-def margin_ladder(
-    lines: ir.Table, tables: list["SideTable"], section: CostsSection, currency: str
-) -> dict[str, pd.DataFrame]:
-    """``ladder``, ``cost_sources`` and ``promotion_flows`` (where discounts were given) of converted lines, with the unit costs of the tables that hold products.
+def costed(lines: ir.Table, tables: list["SideTable"], section: CostsSection, currency: str) -> ir.Table:
+    """Converted lines with ``cost_minor`` and ``cost_source``, by the unit costs of the tables that hold products.
 
     Unit costs are in the study's currency.
     """
@@ -82,10 +80,14 @@ def margin_ladder(
         if one.holds == "products"
     ]
     products = (ibis.union(*found) if len(found) > 1 else found[0]) if found else None
-    costed = cost_of_lines(lines, products, section, amount="value_minor")
-    found = {"ladder": ladder(costed, currency), "cost_sources": cost_sources(costed, currency)}
+    return cost_of_lines(lines, products, section, amount="value_minor")
+
+
+def margin_ladder(lines: ir.Table, currency: str) -> dict[str, pd.DataFrame]:
+    """``ladder``, ``cost_sources`` and ``promotion_flows`` (where discounts were given) of lines as `costed` has them."""
+    found = {"ladder": ladder(lines, currency), "cost_sources": cost_sources(lines, currency)}
     if (found["ladder"]["discounts_minor"] != 0).any():
-        found["promotion_flows"] = tenure_flows(costed)
+        found["promotion_flows"] = tenure_flows(lines)
     return found
 
 

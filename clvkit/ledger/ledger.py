@@ -26,7 +26,8 @@ class Ledger:
     rows : one line per source row, in the source's order up to a million of them: ``row`` (line number in a CSV file, row number in a Parquet file, from 1),
         ``file``, ``source``, ``line_id`` (null where the source has none), ``customer``, ``day`` (of a netted refund, its
         sale's), ``booked_day``, ``currency``, ``amount_minor`` (int64, null where unreadable),
-        ``value_minor`` (the same in the study's currency), ``segment``, ``state`` (``used``, ``merged``, ``later``, ``excluded``, ``quarantined``), ``reason`` (null for used
+        ``value_minor`` (the same in the study's currency), ``segment``, ``product``, ``category``, ``cost_minor`` (what it costs
+        in the study's currency, where the study says how that is known), ``state`` (``used``, ``merged``, ``later``, ``excluded``, ``quarantined``), ``reason`` (null for used
         rows) and ``value`` (the text that broke the rule, quarantined rows only).
     purchases : one line per customer and day up to the as-of date: ``customer, day, amount_minor, lines,
         segment``; up to a million rows sorted by customer and day.

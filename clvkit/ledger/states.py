@@ -135,13 +135,14 @@ def with_states(lines: ir.Table, bought: ir.Table, names: ir.Table, as_of: date)
 
 
 def rows_of(stated: ir.Table) -> ir.Table:
-    """The ledger's rows: `ROW_COLUMNS` of `with_states`."""
+    """The ledger's rows: `ROW_COLUMNS` of `with_states`, and what they cost where that is known."""
     booked = stated.booked_day if "booked_day" in stated.columns else stated.day
-    return stated.mutate(booked_day=booked, reason=stated.ended).select(*ROW_COLUMNS)
+    rows = stated.mutate(booked_day=booked, reason=stated.ended)
+    return rows.select(*ROW_COLUMNS, *({"cost_minor"} & set(rows.columns)))
 
 
 ROW_COLUMNS = ("row", "file", "source", "line_id", "customer", "day", "booked_day", "currency", "amount_minor",
-               "value_minor", "segment", "state", "reason", "value")  # fmt: skip
+               "value_minor", "segment", "product", "category", "state", "reason", "value")  # fmt: skip
 
 
 def known(rows: ir.Table, as_of: date) -> ir.BooleanColumn:

@@ -91,19 +91,42 @@ def test_off_says_which_way():
 def test_totals_hold_every_process_and_every_rule():
     purchases, revenue = chapter.totals(worlds.at_mle())
     names = ["BG/NBD", "MBG/NBD", "Pareto/NBD", "Last period repeated", "Mean of the class", "Hiatus rule"]
-    assert purchases.frame["forecast_by"].tolist() == revenue.frame["forecast_by"].tolist() == names
-    assert set(purchases.frame["actual"]) == {1882}
+    assert purchases.frame["forecast_by"].tolist() == revenue.frame["forecast_by"].tolist() == names * 2
+    of_all = purchases.frame[purchases.frame["of"] == "All customers"]
+    assert of_all["forecast_by"].tolist() == names and set(of_all["actual"]) == {1882}
     assert purchases.frame["mle"].iloc[2] == pytest.approx(1665.5, abs=0.05)
     assert purchases.frame["low"].iloc[-1] == "[z]"
     assert purchases.title == "Pareto/NBD forecast purchases 11.5 % too low"
     assert "USD" in revenue.labels["forecast"]
 
 
+def test_one_time_buyers_are_a_line_of_their_own_in_every_table_of_accuracy():
+    made = worlds.with_posterior()
+    b, (closeness,) = made.latest, chapter.closeness(made)
+    once = b.tables["frequency_class"].iloc[0]
+    assert once["group"] == "no repeat purchase"
+    for table in (*chapter.totals(made), closeness):
+        lines = table.frame[table.frame["of"] == "One-time buyers"]
+        assert set(lines["forecast_by"]) == set(table.frame["forecast_by"])
+    lines = chapter.totals(made)[0].frame.query("of == 'One-time buyers'")
+    assert set(lines["actual"]) == {once["actual"]}
+    assert lines["forecast"].iloc[0] == pytest.approx(once["predicted"], rel=1e-12)
+    # nobody has bought again, so the hiatus rule forecasts nothing of them
+    assert lines.set_index("forecast_by")["forecast"]["Hiatus rule"] == 0
+
+
+def test_revenue_of_one_time_buyers_is_that_of_customers_of_whom_no_repeat_spend_is_known():
+    b = worlds.with_posterior().latest
+    table = b.tables["one_time"].set_index("by")
+    assert 0 < table.loc["process", "value"] < b.predicted["value"].value
+    assert table.loc["process", "actual_value"] < b.actual["value"]
+
+
 def test_several_origins_stand_in_one_table():
     made = two_origins()
     purchases, _ = chapter.totals(made)
-    assert purchases.frame["origin"].nunique() == 2 and len(purchases.frame) == 12
-    assert purchases.frame.groupby("origin")["actual"].unique().str.len().tolist() == [1, 1]
+    assert purchases.frame["origin"].nunique() == 2 and len(purchases.frame) == 24
+    assert purchases.frame.groupby(["origin", "of"])["actual"].unique().str.len().tolist() == [1, 1, 1, 1]
     assert "customers known on each date" in purchases.caption
     assert "origin" not in chapter.totals(worlds.at_mle())[0].frame
 
