@@ -248,6 +248,12 @@ def _valuation(bench: "Workbench") -> Any:
                      seed=study.models.sampler.seed)  # fmt: skip
 
 
+def _grains(bench: "Workbench") -> Any:
+    from clvkit.grains import of_run
+
+    return of_run(bench)
+
+
 def _dormancy(bench: "Workbench") -> Any:
     from clvkit.averaging import marked
     from clvkit.dormancy import dormancy
@@ -260,26 +266,23 @@ def _dormancy(bench: "Workbench") -> Any:
 
 
 def _contract_fits(bench: "Workbench") -> Any:
-    from clvkit.contract_value import fit_both
+    from clvkit.contract_models import fit_both
+    from clvkit.contract_past import as_known, earlier_day
 
-    study = bench.study
-    return fit_both(bench.contracts(), study.contracts, study.models, study.days_per_year)
+    study, held = bench.study, bench.contracts()
+    section, day = bench.seen.contract_section, None
+    if section.segment_by is not None:
+        day = earlier_day(held, study.as_of, study.backtest.origins)
+    before = day and as_known(bench.seen.contract_rows, section, day)
+    return fit_both(held, section, study.models, study.days_per_year, before=before)
 
 
 def _contract_value(bench: "Workbench") -> Any:
-    from dataclasses import replace
-
-    from clvkit.contract_value import contract_value, tried
+    from clvkit.contract_value import contract_value
 
     study = bench.study
-    years = {"as_of": study.as_of, "days_per_year": study.days_per_year}
-    made = contract_value(bench.get("contract_fits").used, bench.contracts(), study.contracts, study.value,
-                          currency=study.currency, **years)  # fmt: skip
-    if not study.backtest.origins:
-        return made
-    trial = tried(bench.seen.contract_rows, study.contracts, study.models, origin=max(study.backtest.origins),
-                  interval=study.value.interval, seed=study.models.sampler.seed, **years)  # fmt: skip
-    return replace(made, trial=trial)
+    return contract_value(bench.get("contract_fits"), bench.contracts(), study.contracts, study.value, as_of=study.as_of,
+                          currency=study.currency, days_per_year=study.days_per_year, seed=study.models.sampler.seed)  # fmt: skip
 
 
 def _contract_drivers(bench: "Workbench") -> Any:
@@ -292,6 +295,15 @@ def _contract_curves(bench: "Workbench") -> Any:
     from clvkit.contract_analysis import curves_of_run
 
     return curves_of_run(bench)
+
+
+def _revenue_retention(bench: "Workbench") -> Any:
+    from clvkit.revenue_retention import revenue_retention
+
+    study = bench.study
+    return revenue_retention(bench.contracts(), study.contracts, study.as_of, currency=study.currency,
+                             minor_per_unit=bench.minor_per_unit, interval=study.retention.interval,
+                             seed=study.models.sampler.seed)  # fmt: skip
 
 
 def _scores(bench: "Workbench") -> "pd.DataFrame":
@@ -313,6 +325,24 @@ def _backtests(bench: "Workbench") -> Any:
                      design=None if people is None else people.design, currency=study.currency, minor_per_unit=bench.minor_per_unit,
                      silence_days=study.retention.silence_days, days_per_year=study.days_per_year,
                      calendar=study.calendar)  # fmt: skip
+
+
+def _challenge(bench: "Workbench") -> Any:
+    from clvkit.challenger_run import challenge_of
+
+    return challenge_of(bench)
+
+
+def _trials(bench: "Workbench") -> Any:
+    from clvkit.challenger_run import trials_of
+
+    return trials_of(bench)
+
+
+def _methods(bench: "Workbench") -> Any:
+    from clvkit.value_methods_run import value_methods
+
+    return value_methods(bench)
 
 
 def _sensitivity(bench: "Workbench") -> Any:
@@ -390,8 +420,12 @@ _SEEING = (
 _TRYING = (*_SEEING, "clvkit.accuracy", "clvkit.backtest", "clvkit.backtest_origin", "clvkit.backtest_results",
            "clvkit.baselines", "clvkit.forecast")  # fmt: skip
 
-_RENEWING = (*_FITTING, "clvkit.contracts", "clvkit.contracts_section", "clvkit.contracts_fit", "clvkit.contract_value",
-             "clvkit.estimate")  # fmt: skip
+_RELATIONS = ("clvkit.contracts", "clvkit.contracts_section", "clvkit.contract_calendar", "clvkit.contract_relations",
+              "clvkit.contract_trials")  # fmt: skip
+_RENEWING = (*_SEGMENTS, *_RELATIONS, "clvkit.contracts_fit", "clvkit.contract_models", "clvkit.contract_past",
+             "clvkit.contract_worth", "clvkit.contract_apart", "clvkit.contract_value", "clvkit.value", "clvkit.estimate")  # fmt: skip
+_LEARNING = (*_VALUING, *_SPENDING, *_TRYING, "clvkit.features", "clvkit.feature_sources", "clvkit.time_split", "clvkit.elastic_net",
+             "clvkit.paired", "clvkit.feature_gain", "clvkit.challenger", "clvkit.challenger_run", "clvkit.holdout_forecasts")  # fmt: skip
 _LEAVING = (*_RENEWING, "clvkit.leaving_section", "clvkit.contract_analysis", "clvkit.contract_survival", "clvkit.relation_times",
             "clvkit.relation_drivers", "clvkit.survival_regression", "clvkit.survival_projection", "clvkit.parametric_survival",
             "clvkit.cox", "clvkit.risk_sets", "clvkit.competing_ends", "clvkit.restricted_mean", "clvkit.covariate_people")  # fmt: skip
@@ -408,11 +442,14 @@ KINDS: dict[str, Kind] = {
     "spend_cells": _table("spend_cells"),
     "score_cells": _table("score_cells"),
     "contracts": Kind(lambda bench: bench.seen.contracts(), settings.contract, "clvkit.contracts:Contracts", ("ledger",),
-                      ("clvkit.contracts", "clvkit.contracts_section"), _ENGINE),
+                      _RELATIONS, _ENGINE),
     "contract_fits": Kind(_contract_fits, settings.contract_value, "clvkit.contract_value:ContractFits", ("contracts",),
                           _RENEWING, (*_MATHS, *_ENGINE)),
     "contract_value": Kind(_contract_value, settings.contract_value, "clvkit.contract_value:ContractValue",
                            ("contracts", "contract_fits"), _RENEWING, (*_MATHS, *_ENGINE)),
+    "revenue_retention": Kind(_revenue_retention, settings.revenue_retention, "clvkit.revenue_retention:RevenueRetention",
+                              ("contracts",), (*_RELATIONS, "clvkit.revenue_section", "clvkit.recurring", "clvkit.revenue_retention"),
+                              ("numpy", *_ENGINE)),
     "contract_drivers": Kind(_contract_drivers, settings.leaving, "clvkit.contract_analysis:ContractDrivers", ("ledger", "contracts"),
                              _LEAVING, (*_MATHS, *_ENGINE, "statsmodels", "lifelines")),
     "contract_curves": Kind(_contract_curves, settings.leaving, "clvkit.contract_analysis:ContractCurves", ("ledger", "contracts"),
@@ -448,11 +485,21 @@ KINDS: dict[str, Kind] = {
                                 _COVARIATES, _MATHS),
     "valuation": Kind(_valuation, settings.value, "clvkit.valuation:Valuation",
                       ("cells", "score_cells", "averaged", "spend"), _VALUING, _MATHS),
+    "grains": Kind(_grains, settings.grain, "clvkit.grains:Grains", ("ledger", "cells", "score_cells", "averaged", "spend", "cohort_schemes"),
+                   (*_VALUING, *_SEEING, "clvkit.grains", "clvkit.cohort_curve", "clvkit.cohort_keys"), (*_MATHS, *_ENGINE)),
     "dormancy": Kind(_dormancy, settings.value, "clvkit.dormancy:Dormancy", ("ledger", "cells", "averaged", "spend"),
                      (*_VALUING, *_SEEING, "clvkit.dormancy"), (*_MATHS, *_ENGINE)),
     "scores": Kind(_scores, settings.value, None, ("cells", "score_cells", "averaged", "spend"), _VALUING, _MATHS),
     "backtests": Kind(_backtests, settings.backtest, "clvkit.backtest_results:Backtests",
                       ("ledger",), (*_VALUING, *_SPENDING, *_TRYING), (*_MATHS, *_ENGINE)),
+    "challenge": Kind(_challenge, settings.challenge, "clvkit.challenger:Challenge", ("ledger", "backtests"), _LEARNING,
+                      (*_MATHS, *_ENGINE, "scikit-learn")),
+    "trials": Kind(_trials, settings.trials, "clvkit.new_variable:Cards", ("ledger",), (*_LEARNING, "clvkit.new_variable"),
+                   (*_MATHS, *_ENGINE, "scikit-learn")),
+    "methods": Kind(_methods, settings.methods, "clvkit.value_methods:Methods",
+                    ("ledger", "cells", "averaged", "spend", "valuation"),
+                    (*_LEARNING, "clvkit.value_methods", "clvkit.value_methods_run", "clvkit.cohort_curve", "clvkit.dormancy", *_RENEWING),
+                    (*_MATHS, *_ENGINE, "scikit-learn")),
     "merging": Kind(_refit("merging_effect"), settings.refit, "clvkit.refits:MergingEffect",
                     ("ledger", "spend_choice"), (*_VALUING, *_SPENDING, *_REFITTING), (*_MATHS, *_ENGINE)),
     "privacy_cost": Kind(_refit("privacy_cost"), settings.refit, "clvkit.privacy_cost:PrivacyCost",
