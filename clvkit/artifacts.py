@@ -278,32 +278,23 @@ def _contract_fits(bench: "Workbench") -> Any:
 
 
 def _contract_value(bench: "Workbench") -> Any:
+    from dataclasses import replace
+
     from clvkit.contract_value import contract_value
 
     study = bench.study
-    return contract_value(bench.get("contract_fits"), bench.contracts(), study.contracts, study.value, as_of=study.as_of,
+    made = contract_value(bench.get("contract_fits"), bench.contracts(), study.contracts, study.value, as_of=study.as_of,
                           currency=study.currency, days_per_year=study.days_per_year, seed=study.models.sampler.seed)  # fmt: skip
+    latest = bench.get("contract_backtests").latest
+    return made if latest is None else replace(made, trial=latest.held)
 
 
-def _contract_drivers(bench: "Workbench") -> Any:
-    from clvkit.contract_analysis import drivers_of_run
-
-    return drivers_of_run(bench)
-
-
-def _contract_curves(bench: "Workbench") -> Any:
-    from clvkit.contract_analysis import curves_of_run
-
-    return curves_of_run(bench)
-
-
-def _revenue_retention(bench: "Workbench") -> Any:
-    from clvkit.revenue_retention import revenue_retention
+def _contract_backtests(bench: "Workbench") -> Any:
+    from clvkit.contract_backtest import back_test
 
     study = bench.study
-    return revenue_retention(bench.contracts(), study.contracts, study.as_of, currency=study.currency,
-                             minor_per_unit=bench.minor_per_unit, interval=study.retention.interval,
-                             seed=study.models.sampler.seed)  # fmt: skip
+    return back_test(bench.seen.contract_rows, bench.seen.contract_section, study.models, study.backtest,
+                     as_of=study.as_of, currency=study.currency, days_per_year=study.days_per_year)  # fmt: skip
 
 
 def _scores(bench: "Workbench") -> "pd.DataFrame":
@@ -352,6 +343,27 @@ def _sensitivity(bench: "Workbench") -> Any:
     study, cells = bench.study, marked(bench.cells(), bench.get("averaged"))
     return one_way(*bench.valued_with(), cells, study.value, study.sensitivity, currency=study.currency,
                    minor_per_unit=bench.minor_per_unit, days_per_year=study.days_per_year)  # fmt: skip
+
+
+def _contract_drivers(bench: "Workbench") -> Any:
+    from clvkit.contract_analysis import drivers_of_run
+
+    return drivers_of_run(bench)
+
+
+def _contract_curves(bench: "Workbench") -> Any:
+    from clvkit.contract_analysis import curves_of_run
+
+    return curves_of_run(bench)
+
+
+def _revenue_retention(bench: "Workbench") -> Any:
+    from clvkit.revenue_retention import revenue_retention
+
+    study = bench.study
+    return revenue_retention(bench.contracts(), study.contracts, study.as_of, currency=study.currency,
+                             minor_per_unit=bench.minor_per_unit, interval=study.retention.interval,
+                             seed=study.models.sampler.seed)  # fmt: skip
 
 
 def _refit(function: str) -> Callable[["Workbench"], Any]:
@@ -446,7 +458,10 @@ KINDS: dict[str, Kind] = {
     "contract_fits": Kind(_contract_fits, settings.contract_value, "clvkit.contract_value:ContractFits", ("contracts",),
                           _RENEWING, (*_MATHS, *_ENGINE)),
     "contract_value": Kind(_contract_value, settings.contract_value, "clvkit.contract_value:ContractValue",
-                           ("contracts", "contract_fits"), _RENEWING, (*_MATHS, *_ENGINE)),
+                           ("contracts", "contract_fits", "contract_backtests"), (*_RENEWING, "clvkit.contract_backtest"),
+                           (*_MATHS, *_ENGINE)),
+    "contract_backtests": Kind(_contract_backtests, settings.contract_backtest, "clvkit.contract_backtest:ContractBacktests",
+                               ("ledger",), (*_RENEWING, "clvkit.contract_backtest"), (*_MATHS, *_ENGINE)),
     "revenue_retention": Kind(_revenue_retention, settings.revenue_retention, "clvkit.revenue_retention:RevenueRetention",
                               ("contracts",), (*_RELATIONS, "clvkit.revenue_section", "clvkit.recurring", "clvkit.revenue_retention"),
                               ("numpy", *_ENGINE)),

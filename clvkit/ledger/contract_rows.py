@@ -33,14 +33,13 @@ def dates_of_snapshot(
 ) -> dict[str, ir.DateValue]:
     """First and last day of contracts that have run for ``tenure`` months on the day of the extract.
 
-    Of who has left it is not known when: the last day is put on the day before the extract, and the first as many months
-    before it as the contract ran.
+    Of who has left it is not known when: the last paid month is taken to have been over shortly before the extract. (The day
+    before it, or a few days earlier: 30 September less seven months is 28 February, and seven months from there the 28th.)
     """
-    today = ibis.date(extracted)
-    return {
-        "start": (today - whole(tenure).as_interval("M")).cast("date"),
-        "end": ibis.ifelse(has_left(left), (today - ibis.interval(days=1)).cast("date"), ibis.null("date")),
-    }
+    months = whole(tenure).as_interval("M")
+    start = (ibis.date(extracted) - months).cast("date")
+    over = (start + months - ibis.interval(days=1)).cast("date")
+    return {"start": start, "end": ibis.ifelse(has_left(left), over, ibis.null("date"))}
 
 
 def of_survivors(rows: pd.DataFrame, extracted: date, months: int, name: str) -> pd.DataFrame:
