@@ -44,18 +44,22 @@ def source(study: "Study", arguments: Arguments) -> dict:
     sources = study.ledger.by_name().values()
     billed = any(one.bills_of is not None or one.holds == "survivors" for one in sources)
     contracts = contract(study, arguments) if billed else {}
-    return as_of(study, arguments) | contracts | {
-        "currency": study.currency,
-        "ledger": with_windows(study.ledger, study.calendar, study.promotions).model_dump(
-            mode="json", exclude=_SHOWN_ONLY
-        ),
-        "banned_columns": sorted(study.privacy.banned_columns),
-    }
+    return (
+        as_of(study, arguments)
+        | contracts
+        | {
+            "currency": study.currency,
+            "ledger": with_windows(study.ledger, study.calendar, study.promotions).model_dump(
+                mode="json", exclude=_SHOWN_ONLY
+            ),
+            "banned_columns": sorted(study.privacy.banned_columns),
+        }
+    )
 
 
 def contract(study: "Study", arguments: Arguments) -> dict:
     """What decides which relations contracts make up; how leaving is analysed does not."""
-    return as_of(study, arguments) | {"contracts": study.contracts.model_dump(mode="json", exclude=set(LeavingSection.model_fields))}  # fmt: skip
+    return as_of(study, arguments) | {"contracts": study.contracts.model_dump(mode="json", exclude={*LeavingSection.model_fields, "revenue_retention"})}  # fmt: skip
 
 
 def leaving(study: "Study", arguments: Arguments) -> dict:
@@ -64,6 +68,21 @@ def leaving(study: "Study", arguments: Arguments) -> dict:
     return contract(study, arguments) | {
         "leaving": said, "interval": study.retention.interval, "seed": study.models.sampler.seed,
         "origins": [str(one) for one in study.backtest.origins],
+    }  # fmt: skip
+
+
+def contract_backtest(study: "Study", arguments: Arguments) -> dict:
+    """What decides the forecasts of renewals from earlier dates: all but the thresholds that judge them."""
+    from clvkit.backtest import THRESHOLDS
+
+    return contract_value(study, arguments) | {"backtest": study.backtest.model_dump(mode="json", exclude=THRESHOLDS)}
+
+
+def revenue_retention(study: "Study", arguments: Arguments) -> dict:
+    """What decides the movements of recurring revenue."""
+    return contract(study, arguments) | {
+        "revenue_retention": study.contracts.revenue_retention.model_dump(mode="json"), "currency": study.currency,
+        "interval": study.retention.interval, "seed": study.models.sampler.seed,
     }  # fmt: skip
 
 
@@ -96,7 +115,15 @@ def scheme(study: "Study", arguments: Arguments) -> dict:
 
 def retention(study: "Study", arguments: Arguments) -> dict:
     """What decides the customers' curves; how a model's curve is drawn beside them does not."""
-    model_only = {"horizon_days", "simulations", "simulated_customers", "seed", "max_gap", "max_returned"}
+    model_only = {
+        "rule",
+        "horizon_days",
+        "simulations",
+        "simulated_customers",
+        "seed",
+        "max_gap",
+        "max_returned",
+    }
     return as_of(study, arguments) | study.retention.model_dump(mode="json", exclude=model_only)
 
 
@@ -134,6 +161,11 @@ def value(study: "Study", arguments: Arguments) -> dict:
         "covariate_sd": study.models.covariates.prior_sd,
         "value": study.value.model_dump(mode="json"), "grain": study.cohorts.grain,
         "currency": study.currency}  # fmt: skip
+
+
+def grain(study: "Study", arguments: Arguments) -> dict:
+    """What decides the value at each grain: that of each customer, and which groups customers are in."""
+    return value(study, arguments) | scheme(study, arguments) | {"flags": study.cohorts.flags}
 
 
 def backtest(study: "Study", arguments: Arguments) -> dict:
@@ -189,3 +221,20 @@ def covariate(study: "Study", arguments: Arguments) -> dict:
         "process": headline,
         "covariates": study.models.covariates.model_dump(mode="json", exclude={"use"}),
     }
+
+
+def challenge(study: "Study", arguments: Arguments) -> dict:
+    """What decides the challenge; trials of new variables do not."""
+    said = study.challenger.model_dump(mode="json", exclude={"trials"})
+    return backtest(study, arguments) | {"challenger": said, "contracts": study.contracts.source}
+
+
+def trials(study: "Study", arguments: Arguments) -> dict:
+    """What decides the trial cards."""
+    return challenge(study, arguments) | {"trials": study.challenger.model_dump(mode="json")["trials"]}
+
+
+def methods(study: "Study", arguments: Arguments) -> dict:
+    """What decides the values side by side, and which is recommended."""
+    return value(study, arguments) | challenge(study, arguments) | contract_value(study, arguments) | {
+        "threshold": study.backtest.poor_bias, "kind": study.business_model}  # fmt: skip

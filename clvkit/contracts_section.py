@@ -7,6 +7,7 @@ from pydantic import Field
 
 from clvkit.leaving_section import LeavingSection, require_drivers
 from clvkit.ledger.side_fields import source_that_holds
+from clvkit.revenue_section import RevenueRetentionSection
 from clvkit.rules import RuleBroken, did_you_mean, listed
 from clvkit.section import Section
 
@@ -97,6 +98,10 @@ class ContractsSection(LeavingSection):
             "First day on which an end would have been recorded; contracts that ended before it are not in the data. null: "
             "every contract was recorded from its start."
         ),
+    )
+    revenue_retention: RevenueRetentionSection = Field(
+        default_factory=RevenueRetentionSection,
+        description="How gross and net retention of recurring revenue are counted.",
     )
 
     left_within: Period | None = Field(

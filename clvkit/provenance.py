@@ -12,7 +12,7 @@ from clvkit.store import canonical_json, sha256_text
 
 HEADLINE = "customer_equity"
 #: Kinds that use the fit of the headline process: it is theirs by the study's choice, and not by a key of their label.
-USE_FIT = ("valuation", "scores", "sensitivity", "spend_values", "dormancy")
+USE_FIT = ("valuation", "scores", "sensitivity", "spend_values", "dormancy", "grains")
 
 #: What each kind of artifact is, for a reader.
 KIND_WORDS = {
@@ -20,7 +20,9 @@ KIND_WORDS = {
     "cells": "customers who are alike in frequency, recency and T, counted",
     "contract_fits": "models of renewals fitted to the relations",
     "contract_value": "what running contracts are worth",
+    "contract_backtests": "renewals forecast from earlier dates, beside what came",
     "contract_curves": "how long relations last by group, and how they end",
+    "revenue_retention": "what became of recurring revenue, gross and net",
     "contract_drivers": "what makes relations end sooner or later",
     "contracts": "the contracts, and the relations they make up",
     "spend_cells": "repeat customers who are alike in frequency and spend, counted",
@@ -40,13 +42,18 @@ KIND_WORDS = {
     "spend_drift": "whether customers' amounts drift over time",
     "spend_values": "customer equity with each model of spend",
     "valuation": "what all customers are worth, and who holds it",
+    "grains": "the value at each grain, what was brought so far, and what is at risk of leaving",
     "dormancy": "customer equity under each treatment of customers who are silent for long",
     "scores": "the value of one customer of each kind",
     "currency_effect": "revenue and value under each method of conversion, by quick fits",
     "merging": "the value with accounts apart and joined, by quick fits",
     "privacy_cost": "the values without columns that may have to go, by quick fits",
     "cohorts": "what customers of each period of acquisition did since",
+    "cohort_schemes": "what the cohorts of each scheme of keys did since",
     "retention": "how long customers keep buying",
+    "challenge": "machines that learn from features, tried beside the processes",
+    "trials": "the cards of new variables on trial",
+    "methods": "the customers valued in several ways, side by side",
     "backtests": "every process tried from earlier dates",
     "sensitivity": "what a change in each driver does to customer equity",
 }

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from clvkit.refits import MergingEffect
     from clvkit.restatement import Comparison
     from clvkit.retention import Retention
+    from clvkit.revenue_retention import RevenueRetention
     from clvkit.rhythm import Rhythm
     from clvkit.seen import Seen
     from clvkit.segments import SegmentedFit
@@ -208,6 +209,10 @@ class Workbench(Recorder):
     def contracts(self) -> "Contracts | None":
         """The contracts and the relations they make up; None where the study names no source of them."""
         return None if self.study.contracts.source is None else self.get("contracts")
+
+    def revenue_retention(self) -> "RevenueRetention | None":
+        """What became of recurring revenue, gross and net; None where the study has no contracts that can be used."""
+        return self.get("revenue_retention") if self._has_relations() else None
 
     def contract_drivers(self) -> "ContractDrivers | None":
         """What makes contracts end sooner or later; None where the study has none that can be used."""
