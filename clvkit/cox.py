@@ -98,20 +98,16 @@ def fit_cox(
     )
     beta, spread = np.zeros(x.shape[1]), np.maximum(x.std(axis=0), 1e-300)
     value, score, information = _summed(parts, beta)
-    null, step = value, np.inf
+    null = value
     for _ in range(_STEPS):
-        try:
-            step = np.linalg.solve(information, score)
-        except np.linalg.LinAlgError:
-            step = np.full_like(beta, np.nan)
-        if not np.isfinite(step).all():
+        if _singular(information, ended.sum() * x.var(axis=0)):
             raise FitError(
                 "the drivers say the same as each other, or nothing, of those at risk",
                 place="contracts.drivers",
                 fix="leave one of them out",
             )
-        if score @ step < _TOLERANCE:
-            break
+        step = np.linalg.solve(information, score)
+        gain = score @ step
         for _ in range(30):  # a step too long is halved
             trial = _summed(parts, beta + step)
             if np.isfinite(trial[0]) and trial[0] >= value - 1e-12 * abs(value):
@@ -125,6 +121,8 @@ def fit_cox(
                 place="contracts.drivers",
                 fix="leave it out, or put its levels together",
             )
+        if gain < _TOLERANCE:
+            break
     else:
         raise FitError("the regression does not settle", place="contracts.drivers", fix="leave drivers out")
     covariance = np.linalg.inv(information)
@@ -142,6 +140,15 @@ def _summed(parts: tuple[RiskSets, ...], beta: np.ndarray) -> tuple[float, np.nd
         sum(one.score.sum(axis=0) for one in found),
         sum(one.spread.sum(axis=0) for one in found),
     )
+
+
+def _singular(information: np.ndarray, most: np.ndarray) -> bool:
+    """Whether some coefficient, or a mix of them, moves the likelihood by no more than rounding; ``most``: its usual size."""
+    size = np.diag(information)
+    if not np.isfinite(information).all() or (size <= 1e-9 * most).any():
+        return True
+    unit = np.sqrt(size)
+    return bool(np.linalg.eigvalsh(information / np.outer(unit, unit)).min() < 1e-9)
 
 
 def _sandwich(parts, label, labels, cluster, beta, naive):
