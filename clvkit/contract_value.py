@@ -2,20 +2,25 @@
 
 A relation that runs and has made m renewals is worth, at the moment of its next one, DERL(m) renewals (Fader & Hardie 2010):
 the renewal at hand if it is made, and those after it. That moment lies a part of a period ahead, and its payment is discounted
-to the as-of date. What has been paid for the running period is no part of it. The fee stays what it is; a relation whose end is
-announced renews until then and no longer. Who has left is worth nothing here, whoever may come back.
+to the as-of date. What has been paid for the running period, be it a month or three years, is no part of it. Renewals within a
+period of notice are sure; a relation whose end is announced renews until then and no longer. Fees stay what they are, unless
+the study assumes that they grow. Who has left is worth nothing here, whoever may come back; who pauses pays nothing until the
+pause is over, and is kept apart; so are trials, which pay nothing yet.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clvkit.contract_apart import paused_worth, trial_worth
+from clvkit.contract_backtest import Held
+from clvkit.contract_models import LEVEL, ContractFits, PeriodFits, fit_both
+from clvkit.contract_worth import Money, Worth, comes, horizon_end, kinds_of, renewals_worth, running, worth
 from clvkit.contracts_section import MONTHS, ContractsSection
-from clvkit.errors import FitError
 from clvkit.estimate import Estimate
 
 if TYPE_CHECKING:
@@ -23,75 +28,30 @@ if TYPE_CHECKING:
 
     from clvkit.contracts import Contracts
     from clvkit.fit import Fit
-    from clvkit.models_section import ModelsSection
     from clvkit.value import ValueSection
 
-#: Below, a likelihood-ratio test of BdW against sBG says that a customer's own chance of leaving changes with tenure.
-LEVEL = 0.05
+__all__ = ["LEVEL", "ContractFits", "ContractValue", "Held", "PeriodFits", "contract_value", "fit_both", "period_days",
+           "renewals_worth", "still_running"]  # fmt: skip
+TENURES = ("no renewal yet", "1 or 2 renewals", "3 to 5", "6 to 11", "12 to 23", "24 or more")
+MOST_RENEWALS = 60  # that the curve by tenure is shown to
+_ESTIMATES = (
+    "equity",
+    "lifetime",
+    "renewals",
+    "outcome",
+    "plain",
+    "elasticity",
+    "sure",
+    "paused",
+    "trials",
+    "converts",
+)
+_FRAMES = ("by_plan", "by_tenure", "by_period", "by_segment", "curve")
 
 
 def period_days(section: ContractsSection, days_per_year: float) -> float:
-    """Mean days from one renewal to the next."""
+    """Mean days from one renewal to the next, of contracts that do not say their own."""
     return MONTHS[section.period] * days_per_year / 12
-
-
-@dataclass(frozen=True)
-class ContractFits:
-    """Both models of renewals; ``bdw`` is None where the data are too few for it, and ``why`` then says so."""
-
-    sbg: "Fit"
-    bdw: "Fit | None"
-    why: str = ""
-
-    @property
-    def ratio(self) -> tuple[float, float]:
-        """Likelihood-ratio statistic of BdW against sBG, and its p (χ² with one degree of freedom); NaN without BdW."""
-        from scipy.stats import chi2
-
-        if self.bdw is None:
-            return float("nan"), float("nan")
-        twice = max(2 * (self.bdw.log_likelihood - self.sbg.log_likelihood), 0.0)
-        return twice, float(chi2.sf(twice, 1))
-
-    @property
-    def used(self) -> "Fit":
-        """BdW where the data reject a constant chance of leaving, else sBG: the simpler one wins where nothing is told."""
-        return self.bdw if self.bdw is not None and self.ratio[1] < LEVEL else self.sbg
-
-    def save(self, folder: Path) -> None:
-        """Write both fits."""
-        folder.mkdir(parents=True, exist_ok=True)
-        self.sbg.save(folder / "sbg")
-        if self.bdw is not None:
-            self.bdw.save(folder / "bdw")
-        (folder / "why.txt").write_text(self.why, encoding="utf-8")
-
-    @classmethod
-    def load(cls, folder: Path) -> "ContractFits":
-        """Read what `save` wrote."""
-        from clvkit.fit import Fit
-
-        bdw = Fit.load(folder / "bdw") if (folder / "bdw").exists() else None
-        return cls(Fit.load(folder / "sbg"), bdw, (folder / "why.txt").read_text(encoding="utf-8"))
-
-
-def fit_both(
-    held: "Contracts", section: ContractsSection, models: "ModelsSection", days_per_year: float
-) -> ContractFits:
-    """Fit sBG and BdW to the relations, each with a posterior.
-
-    Raises
-    ------
-    FitError : there is nothing to learn from, as nobody left or nobody could.
-    """
-    from clvkit.contracts_fit import fit_contracts
-
-    asked = {"period_days": period_days(section, days_per_year), "sample": True}
-    sbg = fit_contracts(held.cells(), models, model="sbg", **asked)
-    try:
-        return ContractFits(sbg, fit_contracts(held.cells(), models, model="bdw", **asked))
-    except FitError as error:
-        return ContractFits(sbg, None, str(error).split("\n", 1)[0])
 
 
 @dataclass(frozen=True)
@@ -102,9 +62,18 @@ class ContractValue:
     ----------
     equity : of all of them, within the horizon; ``lifetime``, without one (None where nothing is discounted).
     outcome : what may come instead of ``equity``, the luck of single relations included.
-    by_plan, by_tenure : ``group, relations, value, low, high, mean``: by plan now, and by renewals made.
-    unpriced : running relations without a fee in the study's currency, which are in no value.
     renewals : expected renewals within the horizon.
+    by_plan, by_tenure, by_period, by_segment : ``group, relations, value, low, high, mean``: by plan now, by renewals made, by
+        billing period in months, and by the study's segments (empty where it names none).
+    unpriced : running relations without a fee in the study's currency, which are in no value.
+    plain : equity with the models without segments; None where segments are not used.
+    elasticity : per cent by which equity grows with 1 % more retention at every renewal to come; None where a rule is used.
+    sure : the part of equity that a period of notice or an announced end makes certain.
+    paused : what relations that are paused would be worth, if they went on at their next renewal; they are not in equity.
+    trials : what running trials may become; not in equity. ``converts``, the share of trials that do. None without trials.
+    curve : ``period_months, renewals, value, low, high``: of a contract with the mean fee of its period, before its next renewal.
+    counts : relations ``announced``, ``paused``, and ``on_trial``.
+    draws, outcome_draws : equity of each posterior draw, and what may come in it.
     trial : the projection tried on what came after the study's latest earlier date; None where it names none.
     """
 
@@ -113,18 +82,32 @@ class ContractValue:
     renewals: Estimate
     by_plan: "pd.DataFrame"
     by_tenure: "pd.DataFrame"
+    by_period: "pd.DataFrame"
+    by_segment: "pd.DataFrame"
+    curve: "pd.DataFrame"
     unpriced: int
-    trial: "Held | None" = None
     outcome: Estimate | None = None
+    plain: Estimate | None = None
+    elasticity: Estimate | None = None
+    sure: Estimate | None = None
+    paused: Estimate | None = None
+    trials: Estimate | None = None
+    converts: Estimate | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+    draws: np.ndarray = field(default_factory=lambda: np.empty(0))
+    outcome_draws: np.ndarray = field(default_factory=lambda: np.empty(0))
+    trial: Held | None = None
 
     def save(self, folder: Path) -> None:
-        """Write the tables as Parquet and the rest as JSON."""
+        """Write the tables as Parquet, the draws as NumPy, and the rest as JSON."""
         folder.mkdir(parents=True, exist_ok=True)
-        for name in ("by_plan", "by_tenure"):
+        for name in _FRAMES:
             getattr(self, name).to_parquet(folder / f"{name}.parquet", index=False)
-        made = {name: one and one.to_json() for name, one in self._estimates.items()}
-        tried = self.trial and asdict(self.trial) | {"origin": self.trial.origin.isoformat()}
-        said = {"estimates": made, "unpriced": self.unpriced, "trial": tried}
+        for name in ("draws", "outcome_draws"):
+            np.save(folder / f"{name}.npy", getattr(self, name))
+        made = {name: (one := getattr(self, name)) and one.to_json() for name in _ESTIMATES}
+        said = {"estimates": made, "unpriced": self.unpriced, "counts": self.counts}
+        said["trial"] = self.trial and self.trial.to_json()
         (folder / "contract_value.json").write_text(json.dumps(said), encoding="utf-8")
 
     @classmethod
@@ -134,19 +117,26 @@ class ContractValue:
 
         said = json.loads((folder / "contract_value.json").read_text(encoding="utf-8"))
         made = {name: one and Estimate(**one) for name, one in said["estimates"].items()}
-        frames = {name: pd.read_parquet(folder / f"{name}.parquet") for name in ("by_plan", "by_tenure")}
-        tried = said["trial"] and Held(
-            **said["trial"] | {"origin": date.fromisoformat(said["trial"]["origin"])}
-        )
-        return cls(**made, **frames, unpriced=said["unpriced"], trial=tried)
+        frames = {name: pd.read_parquet(folder / f"{name}.parquet") for name in _FRAMES}
+        drawn = {name: np.load(folder / f"{name}.npy") for name in ("draws", "outcome_draws")}
+        trial = said["trial"] and Held.from_json(said["trial"])
+        return cls(**made, **frames, **drawn, unpriced=said["unpriced"], counts=said["counts"], trial=trial)
 
-    @property
-    def _estimates(self) -> dict[str, Estimate | None]:
-        return {name: getattr(self, name) for name in ("equity", "lifetime", "renewals", "outcome")}
+
+@dataclass(frozen=True)
+class ForAll:
+    """One fit, or a rule in its place, for contracts of every period and segment."""
+
+    fit: "Fit"
+    column: str | None = None
+
+    def of(self, months: int, segment: str | None = None, *, plain: bool = False) -> "Fit":
+        """The fit."""
+        return self.fit
 
 
 def contract_value(
-    fit: "Fit",
+    fits: "ContractFits | Fit",
     held: "Contracts",
     section: ContractsSection,
     value: "ValueSection",
@@ -156,148 +146,148 @@ def contract_value(
     days_per_year: float,
     seed: int = 0,
 ) -> ContractValue:
-    """Value the running relations of ``held`` by a fitted model of renewals, draw by draw; ``seed`` is that of the outcome."""
-    import pandas as pd
+    """Value the running relations of ``held``, draw by draw; ``seed`` is that of the outcome.
 
-    from clvkit.contracts import anniversary, months_between
-
-    running = held.relations[~held.relations["ended"]].reset_index(drop=True)
-    foreign = _foreign(held, currency)
-    priced = running["fee"].gt(0) & ~running["customer"].isin(foreign)
-    rows = running[priced].reset_index(drop=True)
-    months = MONTHS[section.period]
-    following = anniversary(rows["start"], (rows["renewals"].to_numpy(np.int64) + 1) * months)
-    ahead = (following - pd.Timestamp(as_of)).dt.days.to_numpy() / period_days(section, days_per_year)
-    rate = (1 + value.annual_discount_rate) ** (months / 12) - 1
-    whole = int(round(value.horizon_months / months, 9) // 1)
-    made = rows["renewals"].to_numpy(np.int64)
-    paid = value.margin * rows["fee"].to_numpy(float) * (1 + rate) ** -ahead  # for a renewal at hand, today
-    draws = fit.posterior(value.posterior_draws)
-    tenures, place = np.unique(made, return_inverse=True)
-    announced = rows["announced"].notna().to_numpy()
-    left = np.zeros(len(rows), np.int64)  # renewals before an announced end
-    until, first = rows.loc[announced, "announced"], following[announced]
-    left[announced] = np.where(
-        until < first, 0, months_between(first, np.maximum(until, first)) // months + 1
-    )
-
-    def worth(horizon: float, discount: float) -> np.ndarray:
-        """Renewals of each relation, discounted to its next one: (draws, relations)."""
-        expected = fit.model.derl(draws, tenures, discount, horizon)[:, place]
-        return np.where(announced, renewals_worth(np.minimum(left, horizon), discount), expected)
-
-    def comes() -> np.ndarray:
-        """What all of them come to, with a simulated life of each: (draws,)."""
-        rng, sure = np.random.default_rng(seed), np.minimum(left, whole)
-        lives = (
-            np.where(announced, sure, fit.model.simulate_future(one, made, whole, rng)[0]) for one in draws
-        )
-        return np.array([renewals_worth(life, rate) @ paid for life in lives])
-
-    within = worth(whole, rate) * paid
-    interval = {"interval": value.interval, "unit": currency}
-    lifetime = worth(np.inf, rate) * paid if value.annual_discount_rate > 0 else None
-    plan = rows["last_plan"].fillna("not named").astype(str)
-    tenure = pd.cut(rows["renewals"], [-1, 0, 2, 5, 11, 23, np.inf], labels=list(TENURES))
+    ``fits`` are those of a study, or one fit that all relations have.
+    """
+    fits = fits if hasattr(fits, "of") and hasattr(fits, "column") else ForAll(fits)
+    money = Money.of(value, section, days_per_year)
+    until = horizon_end(as_of, value.horizon_months, days_per_year)
+    every = running(held.relations, fits.column, money, as_of, until)
+    foreign = every["customer"].isin(foreign_customers(held, currency))
+    priced = every["fee"].gt(0) & ~foreign
+    rows = every[priced].reset_index(drop=True)
+    kinds, place = kinds_of(rows)
+    draws = value.posterior_draws if len(fits_draws(fits, kinds, value.posterior_draws)) > 1 else 1
+    paid = rows["paid"].to_numpy(float)
+    weight = np.bincount(place, paid, minlength=len(kinds))
+    found = worth(fits, kinds, money, draws, more=True)
+    made = {"interval": value.interval, "unit": currency}
+    equity = found.expected @ weight
+    number = np.bincount(place, minlength=len(kinds)).astype(float)
+    counted = worth(fits, kinds, money, draws, undiscounted=True).expected @ number
+    endless = None if money.net <= 0 else worth(fits, kinds, money, draws, endless=True).expected @ weight
+    luck = comes(fits, rows, kinds, place, money, found, seed)
+    plain = worth(fits, kinds, money, draws, plain=True).expected @ weight if fits.column else None
+    groups = _groups(rows, section)
+    tables = {
+        name: _by(label, place, found.expected, paid, value.interval, order)
+        for name, (label, order) in groups.items()
+    }
+    apart = every["paused"] & ~foreign
+    trials, converts = trial_worth(fits, held, section, value, money, draws, seed, as_of, currency)
     return ContractValue(
-        Estimate.from_draws(within.sum(axis=1), **interval),
-        None if lifetime is None else Estimate.from_draws(lifetime.sum(axis=1), **interval),
-        Estimate.from_draws(worth(whole, 0.0).sum(axis=1), interval=value.interval, unit="renewals"),
-        _by(plan, within, value.interval),
-        _by(tenure.astype(str), within, value.interval, list(TENURES)),
-        int((~priced).sum()),
-        outcome=Estimate.from_draws(comes(), **interval, kind="outcome"),
-    )
+        Estimate.from_draws(equity, **made),
+        None if endless is None else Estimate.from_draws(endless, **made),
+        Estimate.from_draws(counted, interval=value.interval, unit="renewals"),
+        **tables,
+        curve=_curve(fits, rows, money, value, draws),
+        unpriced=int((~priced & ~apart).sum()),
+        outcome=Estimate.from_draws(luck, **made, kind="outcome"),
+        plain=None if plain is None else Estimate.from_draws(plain, **made),
+        elasticity=_elasticity(found, weight, value.interval),
+        sure=_sure(kinds, weight, money, value.interval, currency),
+        paused=paused_worth(fits, every[apart], held, money, draws, made),
+        trials=trials,
+        converts=converts,
+        counts={"announced": int(rows["announced"].notna().sum()), "paused": int(apart.sum()),
+                "on_trial": int((held.trials["outcome"] == "running").sum()) if len(held.trials) else 0},
+        draws=equity,
+        outcome_draws=luck,
+    )  # fmt: skip
 
 
-def renewals_worth(made, discount: float):
-    """So many renewals, discounted per period to the first of them."""
-    made = np.asarray(made, float)
-    return (1 - (1 + discount) ** -made) * (1 + discount) / discount if discount else made
+def fits_draws(fits, kinds: "pd.DataFrame", count: int) -> np.ndarray:
+    """The draws of the first kind's fit: as many as a value has, one without a posterior."""
+    if kinds.empty:
+        return np.zeros((1, 1))
+    first = kinds.iloc[0]
+    return fits.of(int(first["period_months"]), str(first["segment"])).posterior(count)
 
 
-TENURES = ("no renewal yet", "1 or 2 renewals", "3 to 5", "6 to 11", "12 to 23", "24 or more")
-
-
-def _foreign(held: "Contracts", currency: str) -> set[str]:
+def foreign_customers(held: "Contracts", currency: str) -> set[str]:
     """Customers with a contract in another currency."""
     other = held.rows["currency"].notna() & (held.rows["currency"] != currency)
     return set(held.rows.loc[other, "customer"])
 
 
+def _groups(
+    rows: "pd.DataFrame", section: ContractsSection
+) -> "dict[str, tuple[pd.Series, list[str] | None]]":
+    """The group of each relation by scheme, and the order of groups where it is not that of their names."""
+    import pandas as pd
+
+    from clvkit.contract_models import column_of
+
+    tenure = pd.cut(rows["renewals"].astype(float), [-1, 0, 2, 5, 11, 23, np.inf], labels=list(TENURES))
+    months = sorted(rows["period_months"].unique())
+    column = column_of(section.segment_by)
+    parted = rows.iloc[:0]["segment"] if column is None else rows[column].fillna("not named").astype(str)
+    return {
+        "by_plan": (rows["last_plan"].fillna("not named").astype(str), None),
+        "by_tenure": (tenure.astype(str), list(TENURES)),
+        "by_period": (rows["period_months"].astype(str), [str(one) for one in months]),
+        "by_segment": (parted, None),
+    }
+
+
 def _by(
-    group: "pd.Series", drawn: np.ndarray, interval: float, order: "list[str] | None" = None
-) -> "pd.DataFrame":
+    group: "pd.Series", place: np.ndarray, found: np.ndarray, paid: np.ndarray, interval: float,
+    order: "list[str] | None" = None,
+) -> "pd.DataFrame":  # fmt: skip
     """Sums and means of the relations of each group, with equal-tailed intervals of the sums."""
     import pandas as pd
 
-    names = [name for name in (order or sorted(group.unique())) if (group == name).any()]
-    tails = [(1 - interval) / 2, (1 + interval) / 2]
-    rows = []
-    for name in names:
+    tails, rows = [(1 - interval) / 2, (1 + interval) / 2], []
+    for name in order or sorted(group.unique()):
         inside = (group == name).to_numpy()
-        total = drawn[:, inside].sum(axis=1)
+        if not inside.any():
+            continue
+        total = found @ np.bincount(place[inside], paid[inside], minlength=found.shape[1])
         low, high = np.quantile(total, tails) if len(total) > 1 else (np.nan, np.nan)
         rows.append((name, int(inside.sum()), total.mean(), low, high, total.mean() / inside.sum()))
-    return pd.DataFrame(rows, columns=["group", "relations", "value", "low", "high", "mean"])
+    columns = ["group", "relations", "value", "low", "high", "mean"]
+    return pd.DataFrame(rows, columns=columns).astype({"group": str, "relations": "int64"})
 
 
-@dataclass(frozen=True)
-class Held:
-    """A projection tried on what came after: relations that ran at ``origin``, and how many still did at the as-of date.
-
-    ``expected, low, high`` include the luck of single relations; ``flat`` is what one constant rate of retention forecast.
-    """
-
-    origin: date
-    relations: int
-    actual: int
-    expected: float
-    low: float
-    high: float
-    flat: float
+def _elasticity(found: Worth, weight: np.ndarray, interval: float) -> Estimate | None:
+    """Per cent more equity with 1 % more retention: Σ k f(k) over Σ f(k), renewals that are sure in the second alone."""
+    total = found.expected @ weight
+    if found.weighted is None or not found.weighted.any() or not (total > 0).all():
+        return None
+    return Estimate.from_draws((found.weighted @ weight) / total, interval=interval, unit="% per %")
 
 
-def tried(
-    table: "pd.DataFrame",
-    section: ContractsSection,
-    models: "ModelsSection",
-    *,
-    origin: date,
-    as_of: date,
-    interval: float,
-    days_per_year: float,
-    seed: int,
-) -> Held:
-    """Fit sBG to what was known at ``origin`` and project the relations that ran then to ``as_of``.
+def _sure(
+    kinds: "pd.DataFrame", weight: np.ndarray, money: Money, interval: float, currency: str
+) -> Estimate:
+    """Margin of renewals that are certain: those within a period of notice, and those before an announced end."""
+    from clvkit.contract_worth import UNKNOWN
 
-    ``table`` is as `clvkit.contracts.contracts` takes it; announced ends and contracts of later are not known at the origin.
+    certain = np.where(kinds["left"] == UNKNOWN, kinds["sure"], kinds["left"])
+    certain = np.minimum(certain, kinds["within"]).astype(float)
+    rate = [money.per_period(int(months)) for months in kinds["period_months"]]
+    each = np.array([float(renewals_worth(k, d)) for k, d in zip(certain, rate, strict=True)])
+    return Estimate(float(each @ weight), interval=interval, unit=currency)
 
-    Raises
-    ------
-    FitError : as `clvkit.contracts_fit.fit_contracts`.
-    """
+
+def _curve(fits, rows: "pd.DataFrame", money: Money, value: "ValueSection", draws: int) -> "pd.DataFrame":
+    """The value before its next renewal of a contract with the mean fee of its period, by renewals made."""
     import pandas as pd
 
-    from clvkit.contracts import contracts, months_between
-    from clvkit.contracts_fit import fit_contracts
-
-    before, after = (contracts(table, section, day) for day in (origin, as_of))
-    fit = fit_contracts(
-        before.cells(), models, model="sbg", period_days=period_days(section, days_per_year), sample=True
-    )
-    who, later = ["customer", "start"], after.relations[["customer", "start", "ended"]]
-    ran = before.relations[~before.relations["ended"]].drop(columns="ended").merge(later, on=who)
-    months = MONTHS[section.period]
-    until = pd.Series(pd.Timestamp(as_of), index=ran.index)
-    due = months_between(ran["start"], until) // months - ran["renewals"].to_numpy()
-    rng = np.random.default_rng(seed)
-    stay, stays = still_running(fit.model, fit.posterior(400), ran["renewals"].to_numpy(), due, rng)
-    low, high = np.quantile(stays, [(1 - interval) / 2, (1 + interval) / 2])
-    faced = before.relations["renewals"] + before.relations["ended"] - before.relations["entry"]
-    rate = 1 - before.relations["ended"].sum() / faced.clip(lower=0).sum()
-    return Held(origin, len(ran), int((~ran["ended"]).sum()), float(stay.mean()), float(low), float(high),
-                float((rate**due).sum()))  # fmt: skip
+    tails, parts = [(1 - value.interval) / 2, (1 + value.interval) / 2], []
+    for months, part in rows.groupby("period_months", sort=True):
+        most = min(int(part["renewals"].max()), MOST_RENEWALS)
+        within = max(int(round(value.horizon_months / months, 9)), 1)
+        fit = fits.of(int(months), plain=True)
+        drawn = fit.posterior(draws)
+        found = fit.model.derl(drawn, np.arange(most + 1), money.per_period(int(months)), within)
+        found = np.atleast_2d(found) * money.margin * part["fee"].mean()
+        low, high = np.quantile(found, tails, axis=0) if len(drawn) > 1 else np.full((2, most + 1), np.nan)
+        parts.append(pd.DataFrame({"period_months": int(months), "renewals": np.arange(most + 1),
+                                   "value": found.mean(axis=0), "low": low, "high": high}))  # fmt: skip
+    empty = pd.DataFrame(columns=["period_months", "renewals", "value", "low", "high"], dtype=float)
+    return pd.concat(parts, ignore_index=True) if parts else empty
 
 
 def still_running(

@@ -9,7 +9,8 @@ import pytest
 
 from clvkit import numbers
 from clvkit.chapters import contract_value as words
-from clvkit.contract_value import ContractFits, ContractValue, contract_value, fit_both, period_days, tried
+from clvkit.contract_models import ContractFits, PeriodFits
+from clvkit.contract_value import ContractValue, contract_value, fit_both, period_days
 from clvkit.contracts import contracts
 from clvkit.contracts_fit import fit_contracts
 from clvkit.contracts_section import ContractsSection
@@ -60,7 +61,7 @@ def test_a_chance_that_changes_with_tenure_is_found():
     fits = [
         fit_contracts(cells, MODELS, model=name, period_days=30.4, sample=False) for name in ("sbg", "bdw")
     ]
-    both = ContractFits(*fits)
+    both = ContractFits({1: PeriodFits(1, 4000, int(ended.sum()), *fits)})
     assert both.ratio[1] < 1e-4 and both.used is both.bdw
 
 
@@ -138,13 +139,6 @@ def test_who_has_left_or_pays_in_another_currency_is_in_no_value(known):
     running = held.relations[~held.relations["ended"]]
     foreign = running["customer"].isin([str(k) for k in range(10)]).sum()
     assert found.unpriced == foreign and found.by_plan["relations"].sum() == len(running) - foreign
-
-
-def test_a_projection_is_tried_on_what_came_after():
-    asked = {"origin": date(2023, 6, 30), "as_of": AS_OF, "interval": 0.9, "days_per_year": YEAR, "seed": 1}
-    found = tried(table(3000, seed=4), SECTION, MODELS, **asked)
-    assert found.low <= found.actual <= found.high and found.expected == pytest.approx(found.actual, rel=0.05)
-    assert found.flat < found.low  # one rate for all forgets that those who stayed are the loyal ones
 
 
 def test_intervals_of_value_hold_what_is_expected_at_the_truth():
