@@ -4,6 +4,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from clvkit import numbers
+from clvkit.business_model import WORDS
 from clvkit.chapters.ledger_words import are, count, listed, modelled_minor
 from clvkit.chapters.value_holders import horizon_words, months_of, value_by_holder
 from clvkit.chapters.value_inclusion import in_words, steps_of
@@ -50,7 +51,7 @@ def page_one(run: "Workbench") -> list[Exhibit]:
         value_by_holder(valuation, name="page_one"),
         Facts(
             {
-                "Whom it covers and whom not": coverage(run.study, ledger, *first) + ruled,
+                "Whom it covers and whom not": coverage(run.study, ledger, *first) + ruled + kind_words(run),
                 "What it rests on": rests_on(valuation, run.study),
                 "Does it tie to the ledger": ties(ledger),
                 "What would change it most": drivers(run.sensitivity()),
@@ -121,6 +122,20 @@ def coverage(study: "Study", ledger: "Ledger", first: date, last: date) -> str:
     else:
         text += " Customers yet to come are not counted."
     return text
+
+
+def kind_words(run: "Workbench") -> str:
+    """Which kind of business it is, and who says so."""
+    kind = run.kind_of_business()
+    said = "by the data" if kind.declared == "auto" else "as the study says"
+    if kind.declared not in ("auto", kind.verdict):
+        said += f"; by the data it is {WORDS[kind.verdict]}"
+    text = {
+        "non_contractual": f" The business is **non-contractual** ({said}): who has left is told from silence.",
+        "hybrid": f" The business is a **hybrid** ({said}): some customers are under contract and are seen to leave.",
+        "contractual": f" The business is **contractual** ({said}): who leaves is seen to leave.",
+    }
+    return text[kind.used]
 
 
 def rests_on(valuation: "Valuation", study: "Study") -> str:

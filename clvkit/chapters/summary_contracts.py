@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clvkit import numbers
-from clvkit.chapters.summary import ties
+from clvkit.chapters.summary import kind_words, ties
 from clvkit.chapters.value_holders import horizon_words
 from clvkit.exhibits import Exhibit, Facts, Figure, Headline
 from clvkit.publish import style
@@ -27,7 +27,7 @@ def page_one(run: "Workbench") -> list[Exhibit]:
         holders(value, run.study),
         Facts(
             {
-                "Whom it covers and whom not": coverage(held, value),
+                "Whom it covers and whom not": coverage(held, value) + kind_words(run),
                 "What it rests on": rests_on(fits, run.study),
                 "Does it tie to the ledger": ties(run.ledger(), valued=False),
                 "What would change it most": drivers(run),
@@ -109,7 +109,7 @@ def coverage(held: "Contracts", value: "ContractValue") -> str:
     text = (
         f"{numbers.count(len(relations) - ended)} contracts that run, of {numbers.count(relations['customer'].nunique())} "
         f"customers who ever had one. Whoever has left ({numbers.count(ended)} contracts) is worth nothing here, though some come "
-        "back; customers yet to come are not counted. The business is **contractual**: who leaves is seen to leave."
+        "back; customers yet to come are not counted."
     )
     if len(held.set_aside):
         text += f" {numbers.count(len(held.set_aside))} contracts contradict themselves and are set aside."
