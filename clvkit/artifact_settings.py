@@ -71,6 +71,11 @@ def leaving(study: "Study", arguments: Arguments) -> dict:
     }  # fmt: skip
 
 
+def customer_total(study: "Study", arguments: Arguments) -> dict:
+    """What decides what customers are worth by purchases and contracts together."""
+    return value(study, arguments) | contract_value(study, arguments) | {"kind": study.business_model, "spend": spend(study, {})}
+
+
 def contract_backtest(study: "Study", arguments: Arguments) -> dict:
     """What decides the forecasts of renewals from earlier dates: all but the thresholds that judge them."""
     from clvkit.backtest import THRESHOLDS

@@ -289,6 +289,20 @@ def _contract_value(bench: "Workbench") -> Any:
     return made if latest is None else replace(made, trial=latest.held)
 
 
+def _contract_scores(bench: "Workbench") -> "pd.DataFrame":
+    from clvkit.contract_scores import contract_scores
+
+    study = bench.study
+    return contract_scores(bench.get("contract_fits"), bench.contracts(), study.contracts, study.value, as_of=study.as_of,
+                           currency=study.currency, days_per_year=study.days_per_year)  # fmt: skip
+
+
+def _customer_total(bench: "Workbench") -> Any:
+    from clvkit.customer_total import of_run
+
+    return of_run(bench)
+
+
 def _contract_backtests(bench: "Workbench") -> Any:
     from clvkit.contract_backtest import back_test
 
@@ -460,6 +474,11 @@ KINDS: dict[str, Kind] = {
     "contract_value": Kind(_contract_value, settings.contract_value, "clvkit.contract_value:ContractValue",
                            ("contracts", "contract_fits", "contract_backtests"), (*_RENEWING, "clvkit.contract_backtest"),
                            (*_MATHS, *_ENGINE)),
+    "contract_scores": Kind(_contract_scores, settings.contract_value, None, ("contracts", "contract_fits"),
+                            (*_RENEWING, "clvkit.contract_scores"), (*_MATHS, *_ENGINE)),
+    "customer_total": Kind(_customer_total, settings.customer_total, "clvkit.customer_total:CustomerTotal", ("ledger",),
+                           (*_VALUING, *_SPENDING, *_SEEING, *_RENEWING, "clvkit.contract_scores", "clvkit.customer_total",
+                            "clvkit.business_model"), (*_MATHS, *_ENGINE)),
     "contract_backtests": Kind(_contract_backtests, settings.contract_backtest, "clvkit.contract_backtest:ContractBacktests",
                                ("ledger",), (*_RENEWING, "clvkit.contract_backtest"), (*_MATHS, *_ENGINE)),
     "revenue_retention": Kind(_revenue_retention, settings.revenue_retention, "clvkit.revenue_retention:RevenueRetention",

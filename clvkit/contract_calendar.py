@@ -66,3 +66,16 @@ def periods_made(since: "pd.Series", after: "pd.Series", months: np.ndarray) -> 
     """Periods of ``months`` that are whole from ``since`` to ``after``, and those begun, the last one in full."""
     whole = months_between(since, after) // months
     return whole, whole + (after > anniversary(since, whole * months)).to_numpy()
+
+
+def billed_words(months: int) -> str:
+    """How a contract is billed, in words: ``monthly``, ``every 18 months``."""
+    named = {
+        1: "monthly",
+        3: "quarterly",
+        6: "half-yearly",
+        12: "yearly",
+        24: "every two years",
+        36: "every three years",
+    }
+    return named.get(int(months), f"every {int(months)} months")

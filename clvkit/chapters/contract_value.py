@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from clvkit import numbers
-from clvkit.contract_value import LEVEL, ContractFits, ContractValue
+from clvkit.contract_calendar import billed_words
+from clvkit.contract_models import LEVEL, WORTH_IT, ContractFits, PeriodFits
+from clvkit.contract_value import ContractValue
 from clvkit.errors import FitError
 from clvkit.exhibits import Sentence, Table
 
@@ -38,13 +40,19 @@ def exhibits(found: "Found | str", valuation: "Valuation | None", study: "Study"
     if isinstance(found, str):
         return [Sentence(found)]
     fits, value, billed = found
-    return [
-        answer(value, billed, valuation, study),
-        models(fits),
-        _by(value.by_tenure, "contract_value_by_tenure", "By renewals made", study),
-        _by(value.by_plan, "contract_value_by_plan", "By plan", study),
-        *_tried(value),
-    ]
+    shown = [answer(value, billed, valuation, study), models(fits), *segments(fits, value, study)]
+    shown.append(_by(value.by_tenure, "contract_value_by_tenure", "By renewals made", study))
+    shown.append(_by(value.by_plan, "contract_value_by_plan", "By plan", study))
+    if len(value.by_period) > 1:
+        named = value.by_period.assign(
+            group=[billed_words(int(months)) for months in value.by_period["group"]]
+        )
+        shown.append(_by(named, "contract_value_by_period", "By billing period", study))
+    if len(value.by_segment):
+        shown.append(
+            _by(value.by_segment, "contract_value_by_segment", f"By {study.contracts.segment_by}", study)
+        )
+    return [*shown, *_tried(value)]
 
 
 def answer(value: ContractValue, billed: bool, valuation: "Valuation | None", study: "Study") -> Sentence:
@@ -69,43 +77,113 @@ def answer(value: ContractValue, billed: bool, valuation: "Valuation | None", st
             f"Their bills are not among the orders. With the {numbers.money(purchases, study.currency)} of purchases the customers "
             f"are worth {numbers.money(one.value + purchases, study.currency)} together, and nothing is in it twice."
         )
+    if value.outcome is not None and value.outcome.low is not None:
+        low, high = numbers.monies([value.outcome.low, value.outcome.high], study.currency)
+        text += f" With the luck of single contracts, what comes may lie between {low} and {high}."
     if value.unpriced:
         text += f" {numbers.count(value.unpriced)} running contracts have no fee in {study.currency} and are in no value."
     return Sentence(text)
 
 
 def models(fits: ContractFits) -> Table:
-    """Both models of renewals, and which one is used."""
+    """The models of renewals of each billing period, and which one is used."""
     rows = []
-    for fit in (fits.sbg, fits.bdw):
-        if fit is not None:
-            said = ", ".join(
-                f"{name} {numbers.number(one, 3)}" for name, one in zip(fit.parameters, fit.mle, strict=True)
-            )
-            first, twelfth = (float(fit.model.survival(fit.mle, t)) for t in (1, 12))
-            rows.append((fit.model.label, said, fit.log_likelihood, fit.aic_bic()[1], first, twelfth))
-    frame = pd.DataFrame(rows, columns=["model", "parameters", "log_likelihood", "bic", "first", "twelfth"])
-    twice, p = fits.ratio
-    told = (
-        fits.why
-        if fits.bdw is None
-        else f"BdW is sBG where c = 1. Twice the gain in log-likelihood is {numbers.number(twice, 2)} (p = {numbers.number(p, 3)}): "
+    for months, part in sorted(fits.parts.items()):
+        own = [fit for fit in (part.sbg, part.bdw) if fit is not None]
+        for fit in own or [fits.of(months)]:
+            rows.append(_model(fit, months, part))
+    frame = pd.DataFrame(
+        rows, columns=["billed", "model", "used", "parameters", "log_likelihood", "bic", "first", "twelfth"]
+    )
+    used = {fits.of(months, plain=True).model.label for months in fits.parts}
+    several = len(fits.parts) > 1
+    if not several:
+        frame = frame.drop(columns=["billed"])
+    return Table(
+        "contract_models",
+        frame,
+        f"Contracts are valued with {' and '.join(sorted(used, reverse=True))}",
+        "Models of renewals at their maximum-likelihood estimates; shares of new contracts that make 1 and 12 renewals"
+        + (", each of its own billing period." if several else "."),
+        formats={"log_likelihood": "number:1", "bic": "number:1", "first": "percent", "twelfth": "percent"},
+        labels={"model": "Model", "used": "Used", "parameters": "Estimates", "log_likelihood": "Log-likelihood", "bic": "BIC",
+                "first": "Make 1 renewal", "twelfth": "Make 12"} | ({"billed": "Billed"} if several else {}),
+        note=" ".join(_told(months, part, several) for months, part in sorted(fits.parts.items())),
+    )  # fmt: skip
+
+
+def _model(fit, months: int, part: PeriodFits) -> tuple:
+    """One line of the table of models."""
+    said = ", ".join(
+        f"{name} {numbers.number(one, 3)}" for name, one in zip(fit.model.parameters, fit.mle, strict=True)
+    )
+    first, twelfth = (float(fit.model.survival(fit.mle, t)) for t in (1, 12))
+    own = part.sbg is not None
+    heights = (fit.log_likelihood, fit.aic_bic()[1]) if own else (float("nan"), float("nan"))
+    used = "yes" if not own or fit is part.used else "no"
+    return billed_words(months), fit.label, used, said, *heights, first, twelfth
+
+
+def _told(months: int, part: PeriodFits, several: bool) -> str:
+    """Why one model is used, of one billing period."""
+    of = f"Billed {billed_words(months)}: " if several else ""
+    if part.sbg is None:
+        return f"{of}too little to learn from by itself ({part.why}), so that it leans on the other periods."
+    if part.bdw is None:
+        return of + part.why
+    twice, p = part.ratio
+    return (
+        f"{of}BdW is sBG where c = 1. Twice the gain in log-likelihood is {numbers.number(twice, 2)} (p = {numbers.number(p, 3)}): "
         + (
             "a customer's own chance of leaving changes with tenure."
             if p < LEVEL
             else "nothing speaks for a chance of leaving that changes with a customer's own tenure, so the simpler model is used."
         )
     )
-    return Table(
-        "contract_models",
+
+
+def segments(fits: ContractFits, value: ContractValue, study: "Study") -> list[Sentence | Table]:
+    """The fits by segment, and whether the value uses them; nothing where the study names no segments."""
+    parts = [part for part in fits.parts.values() if part.by_segment is not None]
+    if not parts:
+        return []
+    rows, why = [], []
+    for part in parts:
+        fit = part.by_segment
+        for name, at, count in zip(fit.segments, fit.mle, fit.customers_of, strict=True):
+            first, twelfth = (float(fit.model.survival(at, t)) for t in (1, 12))
+            rows.append((billed_words(part.months), name, int(count), first, twelfth))
+        tried = (
+            f"segments raise the log-probability of what came after an earlier day by {numbers.number(part.gain, 1)}"
+            if part.gain == part.gain
+            else "there was no earlier day to try it from, and BIC decides"
+        )
+        why.append(
+            f"Billed {billed_words(part.months)}: {tried}; {'they are used' if part.segments_used else 'the simpler model is used'}."
+        )
+    frame = pd.DataFrame(rows, columns=["billed", "segment", "relations", "first", "twelfth"])
+    by = study.contracts.segment_by
+    title = (
+        f"Contracts are valued by {by}"
+        if value.plain is not None
+        else f"Contracts are not valued by {by}: it foretells no more"
+    )
+    beside = ""
+    if value.plain is not None:
+        beside = (
+            f" Without segments the value would be {numbers.money(value.plain.value, study.currency)}, with them it is "
+            f"{numbers.money(value.equity.value, study.currency)}."
+        )
+    return [Table(
+        "contract_models_by_segment",
         frame,
-        f"Contracts are valued with {fits.used.model.label}",
-        "Models of renewals at their maximum-likelihood estimates; shares of new contracts that make 1 and 12 renewals.",
-        formats={"log_likelihood": "number:1", "bic": "number:1", "first": "percent", "twelfth": "percent"},
-        labels={"model": "Model", "parameters": "Estimates", "log_likelihood": "Log-likelihood", "bic": "BIC",
-                "first": "Make 1 renewal", "twelfth": "Make 12"},
-        note=told,
-    )  # fmt: skip
+        title,
+        f"Shares of new contracts that make 1 and 12 renewals, by {by}, each drawn towards what segments have in common.",
+        formats={"relations": "count", "first": "percent", "twelfth": "percent"},
+        labels={"billed": "Billed", "segment": by.capitalize(), "relations": "Relations", "first": "Make 1 renewal",
+                "twelfth": "Make 12"},
+        note=" ".join(why) + f" Segments are used from a gain of {numbers.number(WORTH_IT, 0)} on.{beside}",
+    )]  # fmt: skip
 
 
 def _by(frame: pd.DataFrame, name: str, title: str, study: "Study") -> Table:
@@ -147,7 +225,7 @@ def _tried(value: ContractValue) -> list[Sentence]:
     inside = "within" if one.low <= one.actual <= one.high else "outside"
     return [Sentence(
         f"Tried from {numbers.date_words(one.origin)}: of the {numbers.count(one.relations)} contracts that ran then, "
-        f"{numbers.count(one.actual)} still run; sBG, fitted to what was known that day, forecast {numbers.number(one.expected, 0)} "
+        f"{numbers.count(one.actual)} ran to the end of the forecast; the model, fitted to what was known that day, forecast {numbers.number(one.expected, 0)} "
         f"({numbers.number(one.low, 0)} to {numbers.number(one.high, 0)}, with the luck of single contracts), so that what came is "
         f"{inside} its range. One rate of retention for all would have forecast {numbers.number(one.flat, 0)}."
     )]  # fmt: skip
@@ -157,5 +235,23 @@ def metrics(found: "Found | str", *, alone: bool = False) -> "dict[str, Estimate
     """Headline figures: ``contract_equity`` and ``contract_renewals``; ``alone``, it is ``customer_equity`` as well."""
     if isinstance(found, str):
         return {}
-    made = {"contract_equity": found[1].equity, "contract_renewals": found[1].renewals}
+    value = found[1]
+    made = {"contract_equity": value.equity, "contract_renewals": value.renewals, "contract_equity_outcome": value.outcome,
+            "contract_equity_lifetime": value.lifetime, "contract_retention_elasticity": value.elasticity,
+            "contract_trials_equity": value.trials, "trials_converted": value.converts}  # fmt: skip
+    made = {name: one for name, one in made.items() if one is not None}
     return made | ({"customer_equity": found[1].equity} if alone else {})
+
+
+def as_results(found: "Found | str") -> dict:
+    """The models of renewals as ``results.json`` holds them: by billing period, with estimates, and which is used."""
+    if isinstance(found, str):
+        return {"refused": found}
+    fits = found[0]
+    made = {}
+    for months, part in sorted(fits.parts.items()):
+        own = {fit.process: fit.to_json() for fit in (part.sbg, part.bdw) if fit is not None}
+        made[str(months)] = {"relations": part.relations, "ended": part.ends, "fits": own,
+                             "used": fits.of(months, plain=True).model.name, "why": part.why,
+                             "segments_used": part.segments_used}  # fmt: skip
+    return made
