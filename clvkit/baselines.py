@@ -77,17 +77,15 @@ class Baseline:
                 "bias_value": self.bias_value, **measures, **lead}  # fmt: skip
 
 
-def known_customers(purchases: "ir.Table", origin: date, end: date, window_days: int) -> "pd.DataFrame":
-    """Customers known at ``origin``, alike ones in one row: their history, and what they did after it.
+def known_each(purchases: "ir.Table", origin: date, end: date, window_days: int) -> "ir.Table":
+    """Every customer known at ``origin`` (see `clvkit.customers.holdout`), with ``n_before`` and ``before_minor``.
 
-    Returns ``segment, frequency, recency_days, T_days, spend_minor`` (as in the customer summary at the origin),
-    ``n_before`` (repeat purchase days within ``window_days`` up to the origin) and ``n_holdout`` (purchase days
-    after it, up to ``end``), with ``n`` customers and their sums ``before_minor`` and ``holdout_minor``; sorted.
-    A first purchase is not in ``n_before``: it made the customer known and cannot happen again.
+    These are the repeat purchase days within ``window_days`` up to the origin, and their amounts. A first purchase is not
+    among them: it made the customer known and cannot happen again.
     """
     import ibis
 
-    from clvkit.customers import holdout, keys_of
+    from clvkit.customers import holdout
 
     known = holdout(purchases, origin, end)
     opens = ibis.date(origin - timedelta(days=window_days))
@@ -98,7 +96,19 @@ def known_customers(purchases: "ir.Table", origin: date, end: date, window_days:
         n_before=recent.count().cast("int64"), before_minor=recent.amount_minor.sum().cast("int64")
     )
     both = known.left_join(before, "customer").drop("customer_right")
-    both = both.mutate(n_before=both.n_before.fill_null(0), before_minor=both.before_minor.fill_null(0))
+    return both.mutate(n_before=both.n_before.fill_null(0), before_minor=both.before_minor.fill_null(0))
+
+
+def known_customers(purchases: "ir.Table", origin: date, end: date, window_days: int) -> "pd.DataFrame":
+    """Customers known at ``origin``, alike ones in one row: their history, and what they did after it.
+
+    Returns ``segment, frequency, recency_days, T_days, spend_minor`` (as in the customer summary at the origin),
+    ``n_before`` (repeat purchase days within ``window_days`` up to the origin) and ``n_holdout`` (purchase days
+    after it, up to ``end``), with ``n`` customers and their sums ``before_minor`` and ``holdout_minor``; sorted.
+    """
+    from clvkit.customers import keys_of
+
+    both = known_each(purchases, origin, end, window_days)
     keys = [*keys_of(both), "spend_minor", "n_before", "n_holdout"]
     grouped = both.group_by(keys).agg(
         n=both.count().cast("int64"),

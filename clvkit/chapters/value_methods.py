@@ -1,0 +1,114 @@
+"""Chapter 05: the same customers valued in several ways side by side, and which value to use."""
+
+from typing import TYPE_CHECKING
+
+from clvkit import numbers
+from clvkit.exhibits import Sentence, Table
+from clvkit.value_methods import LABELS, METHODS, Methods
+
+if TYPE_CHECKING:
+    from clvkit.workbench import Workbench
+
+USED = {**LABELS, "historical": "What they have brought", "contracts": "Contracts: models of renewals"}
+_SHORT = {"repeated": "Last period repeated", "cohort": "By cohort", "process": "Probabilistic", "machine": "Machine",
+          "contracts": "Contracts"}  # fmt: skip
+
+
+def of_run(run: "Workbench") -> Methods | str:
+    """The values side by side of a run; why there are none, as a sentence."""
+    if not run.carries_value():
+        return "the data do not carry a value."
+    return run.methods()
+
+
+def answer(found: Methods | str) -> list[Sentence]:
+    """Which value to use, because of what."""
+    if isinstance(found, str):
+        return [Sentence(f"**No values side by side**: {found}")]
+    total = found.groups.iloc[-1]
+    text = f"**Recommended: {USED[found.recommended][0].lower()}{USED[found.recommended][1:]}**, because {found.because}. "
+    if total["residual"] == total["residual"]:
+        text += (
+            f"The customers have brought {numbers.money(total['historical'], found.currency)} of margin so far and are expected to "
+            f"bring {numbers.money(total['residual'], found.currency)} more, {numbers.money(total['total'], found.currency)} together. "
+        )
+    told = found.table[found.table["value"].notna()]
+    if len(told) > 1:
+        low, high = told.loc[told["value"].idxmin()], told.loc[told["value"].idxmax()]
+        text += (
+            f"Had another way been taken, the residual would read between {numbers.money(low['value'], found.currency)} "
+            f"({_SHORT[low['method']].lower()}) and {numbers.money(high['value'], found.currency)} ({_SHORT[high['method']].lower()})."
+        )
+    return [Sentence(text)]
+
+
+def methods(found: Methods | str) -> list[Table]:
+    """One row a way to value: what it assumes, its value and error, whether the business admits it, and the row to use."""
+    if isinstance(found, str):
+        return []
+    frame = found.table.drop(columns="method")
+    frame["verdict"] = [
+        "recommended" if name == found.recommended else "admitted" if ok else "refused"
+        for name, ok in zip(found.table["method"], found.table["admitted"], strict=True)
+    ]
+    frame["verdict"] += frame["note"].map(lambda note: f": {note}" if note else "")
+    frame[["value", "error", "error_each"]] = frame[["value", "error", "error_each"]].astype(object).where(frame[["value", "error", "error_each"]].notna(), "[z]")  # fmt: skip
+    last = {"label": "Recommended", "assumes": f"{USED[found.recommended]}, because {found.because}", "value": found.groups.iloc[-1]["residual"],
+            "error": "[z]", "error_each": "[z]", "verdict": ""}  # fmt: skip
+    if last["value"] != last["value"]:
+        last["value"] = "[z]"
+    columns = ["label", "assumes", "value", "error", "error_each", "verdict"]
+    frame = frame[columns]
+    frame.loc[len(frame)] = [last[name] for name in columns]
+    money = numbers.money_header(found.currency)
+    return [Table(
+        "value_methods",
+        frame,
+        f"Use {USED[found.recommended][0].lower()}{USED[found.recommended][1:]}",
+        f"Margin still to come of all customers over {numbers.number(found.horizon_months, 0)} months, discounted ({money}), by each "
+        "way to value; errors of revenue in the hold-out of this chapter.",
+        formats={"value": "money", "error": "percent", "error_each": "number:2"},
+        labels={"label": "Way to value", "assumes": "It assumes, or because", "value": f"Still to come, {money}", "error": "Error of the total",
+                "error_each": "Error per customer", "verdict": "Verdict"},
+        total=True,
+        note="Error of the total: forecast less actual revenue, as a share of actual. Error per customer: root mean squared, known where "
+        "the study compares machines as well.",
+    )]  # fmt: skip
+
+
+def groups(found: Methods | str) -> list[Table]:
+    """What each group has brought, what each way has still to come of it, and their sum by the recommended way."""
+    if isinstance(found, str):
+        return []
+    used = [name for name in METHODS if found.groups[name].notna().any()]
+    frame = found.groups[
+        ["group", "customers", "repeaters", "historical", *used, "total", "use", "because"]
+    ].copy()
+    frame["use"] = (
+        frame["use"].map(lambda name: _SHORT.get(name, USED[name])) + ", because " + frame.pop("because")
+    )
+    amounts = [*used, "total"]
+    frame[amounts] = frame[amounts].astype(object).where(frame[amounts].notna(), "[z]")
+    ends = frame["use"].nunique() == 1
+    note = "Still to come: by each way, of these customers. Together: what they have brought and what the recommended way has still to come."
+    if ends:  # the same words in every line tell nothing
+        note += f" For every group the way to use is the same: {frame['use'].iloc[0]}."
+        frame = frame.drop(columns="use")
+    money = numbers.money_header(found.currency)
+    return [Table(
+        "value_methods_by_group",
+        frame,
+        "What customers have brought, and what each way has still to come",
+        f"Margin by {'segment' if found.scheme == 'segment' else 'repeat purchases so far'}, {money}: so far undiscounted, still to come "
+        f"discounted over {numbers.number(found.horizon_months, 0)} months.",
+        formats={"customers": "count", "repeaters": "percent:0"} | dict.fromkeys(["historical", *amounts], "money"),
+        labels={"group": "Segment" if found.scheme == "segment" else "Customers with", "customers": "Customers", "repeaters": "Bought again",
+                "historical": "Brought so far", "total": "Together", "use": "Use"} | {name: _SHORT[name] for name in used},
+        total=True,
+        note=note,
+    )]  # fmt: skip
+
+
+def as_results(found: Methods | str) -> dict | None:
+    """The comparison as ``results.json`` holds it."""
+    return None if isinstance(found, str) else found.to_json()
