@@ -1,6 +1,7 @@
 """Gross and net revenue retention: the golden case, conventions, what adds up, and intervals that hold the truth."""
 
 from datetime import date
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clvkit.chapters import revenue_retention as words
 from clvkit.contracts import contracts
 from clvkit.contracts_section import ContractsSection
 from clvkit.recurring import recurring, spread
@@ -257,3 +259,67 @@ def test_saving_loses_nothing(tmp_path):
     for name in ("periods", "year", "by_plan", "by_cohort"):
         pd.testing.assert_frame_equal(getattr(again, name), getattr(one, name), check_dtype=False)
     assert (again.convention, again.period, again.minor_per_unit) == ("win_backs_new", "quarter", 100)
+
+
+class TestWords:
+    def run(self, table=GOLDEN, asked=None):
+        one = None if table is None else found(table, asked or section())
+        return SimpleNamespace(revenue_retention=lambda: one, study=SimpleNamespace(currency="EUR"))
+
+    def company(self):
+        """Customers of two plans, of whom some leave, shrink or come back."""
+        rng = np.random.default_rng(2)
+        start = pd.Timestamp("2022-01-01") + pd.to_timedelta(rng.integers(0, 900, 300), unit="D")
+        lasts = pd.to_timedelta(rng.integers(60, 900, 300), unit="D")
+        table = rows(*(({"customer": f"k{k % 220}", "start": a, "end": a + n, "fee": float(f), "plan": p})
+                       for k, (a, n, f, p) in enumerate(zip(start, lasts, rng.choice([10, 20, 30], 300), rng.choice(["basic", "plus"], 300),
+                                                            strict=True))))  # fmt: skip
+        return table
+
+    def test_the_sentence_says_both_rates_and_the_convention(self):
+        first = words.exhibits(self.run())[0]
+        assert "**85.0%**" in first.text.replace(" %", "%") and "103.0" in first.text
+        assert "EUR 10.00 a month" in first.text and "counts as new" in first.text
+        assert "EUR 0.70" in first.text
+
+    def test_everything_is_shown_of_a_company(self):
+        shown = words.exhibits(self.run(self.company()))
+        names = [getattr(one, "name", "") for one in shown]
+        assert names == ["", "revenue_movements", "revenue_retention", "revenue_by_plan", "revenue_by_cohort"]
+        table = shown[1].frame
+        total = table[["start", *MOVES]].sum(axis=1)
+        np.testing.assert_allclose(total, table["end"])
+        by_plan = shown[3].frame
+        assert by_plan["start"].iloc[:-1].sum() == pytest.approx(by_plan["start"].iloc[-1])
+        assert by_plan["group"].iloc[-1] == "All"
+
+    def test_checks_pass_and_would_fail(self):
+        run = self.run(self.company())
+        assert [one.status for one in words.checks(run)] == ["pass", "pass"]
+        run.revenue_retention().periods.loc[1, "end"] += 1
+        run.revenue_retention().periods.loc[1, "gross"] = 1.2
+        assert [(one.status, one.stops) for one in words.checks(run)] == [("fail", True)] * 2
+
+    def test_a_convention_that_hides_something_is_reviewed(self):
+        hidden = words.checks(self.run(GOLDEN, section("without_contraction")))[-1]
+        assert hidden.id == "revenue_retention.convention" and hidden.status == "review"
+        assert hidden.value == pytest.approx(0.06)
+
+    def test_metrics_and_results(self):
+        made = words.metrics(self.run(self.company()))
+        assert set(made) == {"gross_revenue_retention", "net_revenue_retention", "logo_retention"}
+        assert all(one.low < one.value < one.high for one in made.values())
+        said = words.as_results(self.run())
+        assert said["monthly"]["start"] == 10.0 and said["monthly"]["won_back"] == 0.7 and said["kept"] == 3
+
+    def test_without_contracts_it_says_so(self):
+        assert "no contracts" in words.exhibits(self.run(None))[0].text
+        assert (
+            words.checks(self.run(None)),
+            words.metrics(self.run(None)),
+            words.as_results(self.run(None)),
+        ) == ([], {}, {})
+        dollars = GOLDEN.assign(currency="USD")
+        assert "fee in EUR" in words.exhibits(self.run(dollars))[0].text
+        young = words.exhibits(self.run(rows(("a", "2024-05-01", None, 10.0))))
+        assert "cannot be told yet" in young[0].text
