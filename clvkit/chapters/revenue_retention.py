@@ -33,6 +33,7 @@ _MOVES = {
     "churn": "Churn",
 }
 _LOST = ("contraction", "churn")
+_WHO = {"plan": "Customers with the plan", "cohort": "Customers who came in"}
 
 
 def exhibits(run: "Workbench") -> list[Sentence | Table | Figure]:
@@ -188,7 +189,7 @@ def held_by(frame: pd.DataFrame, found: RevenueRetention, name: str, title: str,
     return Table(
         f"revenue_by_{name}",
         shown,
-        f"{_sentence(str(worst['group']))} kept least: {numbers.percent(worst['gross'])} of its revenue",
+        f"{_WHO[name]} {worst['group']} kept least: {numbers.percent(worst['gross'])} of their revenue",
         f"Monthly recurring revenue twelve months ago ({currency}), what became of it, and retention over these twelve months; "
         f"intervals {numbers.odds_words(found.interval)}. The title names no group with less than a twentieth of the revenue.",
         formats={"customers": "count", "start": "money:0", **dict.fromkeys(["expansion", *_LOST], "money:0"),
