@@ -131,6 +131,8 @@ def movements(found: RevenueRetention, currency: str) -> Table:
 
 def drawn(found: RevenueRetention) -> Figure:
     """Gross and net retention of each period, with their bands."""
+    from matplotlib.ticker import MaxNLocator
+
     rows = found.periods[found.periods["gross"].notna()].reset_index(drop=True)
     place, ends = np.arange(len(rows)), []
     with style.canvas() as (drawing, axes):
@@ -144,6 +146,7 @@ def drawn(found: RevenueRetention) -> Figure:
         step = max(1, -(-len(rows) // 8))
         axes.set_xticks(place[::step], rows["period"][::step])
         axes.set_ylabel("Of the revenue at its start")
+        axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
         style.percent_axis(axes.yaxis)
         label_ends(axes, ends, float(place[-1]))
     last = rows.iloc[-1]
