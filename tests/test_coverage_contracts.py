@@ -87,6 +87,29 @@ def test_a_world_is_the_same_whenever_it_is_drawn(one_thread):
     )
 
 
+def test_equity_is_what_the_valuation_of_a_study_says(one_thread):
+    """The expected value and its interval from the benchmark's short way and from the valuation itself, on one fit."""
+    from clvkit.contract_value import ForAll, contract_value
+    from clvkit.contracts_fit import fit_contracts
+    from clvkit.models_section import ModelsSection, SamplerSection
+    from clvkit.value import ValueSection
+
+    _, table, _ = worlds.world("fixed", "sbg", 200, np.random.default_rng(6))
+    section = ContractsSection(source="c")
+    held = judged(table, section, worlds.AS_OF)
+    models = ModelsSection(sampler=SamplerSection(method="laplace", draws=200, tune=200, chains=2))
+    fit = fit_contracts(held.cells(), models, period_days=30.4, sample=True)
+    terms = ValueSection(margin=worlds.MARGIN, annual_discount_rate=worlds.RATE, horizon_months=worlds.MONTHS, posterior_draws=100)  # fmt: skip
+    found = contract_value(
+        fit, held, section, terms, as_of=worlds.AS_OF, currency="EUR", days_per_year=365.25, seed=9
+    )
+    expected, simulated = worlds.equity(ForAll(fit), held, section, terms, 9)
+    assert found.equity.value == pytest.approx(expected.mean(), rel=1e-12) and found.equity.value > 0
+    np.testing.assert_allclose(
+        np.quantile(simulated, [0.05, 0.95]), [found.outcome.low, found.outcome.high], rtol=1e-9
+    )
+
+
 def test_ties_at_the_ends_of_an_interval_are_broken_by_chance():
     """A count that 40 % of draws have, and that lies at the lower end: held as often as its place says."""
     assert worlds.held_it([0.9, 0.95, 0.9, 1.0, 0.051]) and not worlds.held_it([0.9, 0.95, 0.9, 1.0, 0.049])
