@@ -94,8 +94,8 @@ class ContractValue:
     trials: Estimate | None = None
     converts: Estimate | None = None
     counts: dict[str, int] = field(default_factory=dict)
-    draws: np.ndarray = field(default_factory=lambda: np.empty(0))
-    outcome_draws: np.ndarray = field(default_factory=lambda: np.empty(0))
+    draws: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False)
+    outcome_draws: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False)
     trial: Held | None = None
 
     def save(self, folder: Path) -> None:
@@ -135,6 +135,18 @@ class ForAll:
         return self.fit
 
 
+@dataclass(frozen=True)
+class ByPeriod:
+    """Fits, or rules in their place, by billing period in months, without segments."""
+
+    fits: "dict[int, Fit]"
+    column: str | None = None
+
+    def of(self, months: int, segment: str | None = None, *, plain: bool = False) -> "Fit":
+        """That of the period."""
+        return self.fits[months]
+
+
 def contract_value(
     fits: "ContractFits | Fit",
     held: "Contracts",
@@ -148,7 +160,7 @@ def contract_value(
 ) -> ContractValue:
     """Value the running relations of ``held``, draw by draw; ``seed`` is that of the outcome.
 
-    ``fits`` are those of a study, or one fit that all relations have.
+    ``fits`` are those of a study, or of each period (`ByPeriod`), or one fit that all relations have.
     """
     fits = fits if hasattr(fits, "of") and hasattr(fits, "column") else ForAll(fits)
     money = Money.of(value, section, days_per_year)

@@ -11,6 +11,7 @@ from clvkit.verdict import LEVELS, Finding, Verdict, _bias
 if TYPE_CHECKING:
     from clvkit.backtest import BacktestSection
 
+CHAPTER = "04b_contracts"
 _STATUS = {"good": "pass", "fair": "review", "poor": "fail"}
 RULES = {
     "bias": ("Forecast of the number of renewals",
@@ -84,7 +85,7 @@ def checks(found: ContractBacktests) -> list[Check]:
             f"contract_backtest.{rule}", title, _STATUS[finding.level],
             f"Forecast from {numbers.date_words(worst.origin)}: {finding.message}{beside}.",
             value=finding.value, threshold=finding.threshold, unit=finding.unit,
-            recommendation="" if finding.level == "good" else advice, chapter="05_backtest",
+            recommendation="" if finding.level == "good" else advice, chapter=CHAPTER,
         ))  # fmt: skip
     return made
 
@@ -92,5 +93,5 @@ def checks(found: ContractBacktests) -> list[Check]:
 def _refused(reasons: Iterable[str]) -> Iterable[Check]:
     for reason in reasons:
         yield Check("contract_backtest.made", "Contracts were tried on the past", "review",
-                    f"From one earlier date nothing could be forecast ({reason}).", chapter="05_backtest",
+                    f"From one earlier date nothing could be forecast ({reason}).", chapter=CHAPTER,
                     recommendation="Choose a later date in backtest.origins.")  # fmt: skip

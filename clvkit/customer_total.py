@@ -53,7 +53,7 @@ class CustomerTotal:
     contracts: Estimate | None
     left_out: Estimate | None = None
     customers: dict[str, int] = field(default_factory=dict)
-    draws: np.ndarray = field(default_factory=lambda: np.empty(0))
+    draws: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False)
 
     def save(self, folder: Path) -> None:
         """Write the draws as NumPy and the rest as JSON."""

@@ -1,4 +1,4 @@
-"""Chapter 04: what a contract is worth by its age, how retention rises with it, and what one per cent more of it does."""
+"""Chapter 04b: what a contract is worth by its age, how retention rises with it, and what one per cent more of it does."""
 
 from typing import TYPE_CHECKING
 

@@ -41,7 +41,15 @@ def exhibits(found: "Found | str", valuation: "Valuation | None", study: "Study"
         return [Sentence(found)]
     fits, value, billed = found
     shown = [answer(value, billed, valuation, study), models(fits), *segments(fits, value, study)]
-    shown.append(_by(value.by_tenure, "contract_value_by_tenure", "By renewals made", study))
+    shown.append(
+        _by(
+            value.by_tenure,
+            "contract_value_by_tenure",
+            "By renewals made",
+            study,
+            _OLDER if len(value.by_period) < 2 else _MIXED,
+        )
+    )
     shown.append(_by(value.by_plan, "contract_value_by_plan", "By plan", study))
     if len(value.by_period) > 1:
         named = value.by_period.assign(
@@ -186,22 +194,23 @@ def segments(fits: ContractFits, value: ContractValue, study: "Study") -> list[S
     )]  # fmt: skip
 
 
-def _by(frame: pd.DataFrame, name: str, title: str, study: "Study") -> Table:
+_OLDER = "A contract with more renewals behind it is worth more, though nobody becomes more loyal: those who leave early have left."
+_MIXED = "Renewals of months and of years are in one column here; the figure by renewals made has each billing period by itself."
+
+
+def _by(frame: pd.DataFrame, name: str, title: str, study: "Study", note: str | None = None) -> Table:
     best = frame.loc[frame["mean"].idxmax()]
     total = pd.DataFrame([{"group": "All", "relations": frame["relations"].sum(), "value": frame["value"].sum(),
                            "mean": frame["value"].sum() / max(frame["relations"].sum(), 1)}])  # fmt: skip
     shown = pd.concat([frame, total], ignore_index=True)[
         ["group", "relations", "mean", "value", "low", "high"]
     ]
-    note = (
-        "A contract with more renewals behind it is worth more, though nobody becomes more loyal: those who leave early have left."
-        if name.endswith("tenure")
-        else None
-    )
     return Table(
         name,
         shown.astype({"low": float, "high": float}),
-        f"{title}, a contract of {best['group']} is worth most: {numbers.money(best['mean'], study.currency)}",
+        f"{title}, a contract is worth most at {best['group']}: {numbers.money(best['mean'], study.currency)}"
+        if name.endswith("tenure")
+        else f"{title}, a contract of {best['group']} is worth most: {numbers.money(best['mean'], study.currency)}",
         f"Expected margin of renewals within the horizon, discounted ({study.currency}): mean of a running contract, and the sum "
         "with its interval.",
         formats={"relations": "count"} | dict.fromkeys(["mean", "value", "low", "high"], "money:2"),
