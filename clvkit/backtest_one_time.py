@@ -42,7 +42,9 @@ def one_time(
 
     once = (rows["frequency"] == 0).to_numpy()
     if not once.any():
-        return pd.DataFrame(columns=["by", "customers", "actual", "predicted", "actual_value", "value", *MEASURES])
+        return pd.DataFrame(
+            columns=["by", "customers", "actual", "predicted", "actual_value", "value", *MEASURES]
+        )
     inside, money = rows[once], setting.minor_per_unit
     n, bought = inside["n"].to_numpy(float), inside["n_holdout"].to_numpy(float)
     _, amounts = pair(fit, spend, setting.section.posterior_draws)

@@ -14,6 +14,7 @@ from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, field_
 from clvkit.acquisition_section import AcquisitionSection, require_written
 from clvkit.backtest import BacktestSection
 from clvkit.calendar_section import KNOW_A_CLOCK, CalendarSection
+from clvkit.cohort_keys import require_keys
 from clvkit.cohorts import CohortsSection
 from clvkit.contracts_section import BusinessModel, ContractsSection, require_contracts
 from clvkit.errors import StudyError
@@ -183,6 +184,21 @@ class Study(Section):
             )
         return value
 
+    @field_validator("cohorts")
+    @classmethod
+    def _keys_are_known(cls, value: CohortsSection, info: ValidationInfo) -> CohortsSection:
+        if ledger := info.data.get("ledger"):
+            written = _written_of_customers(ledger)
+            require_keys(value.schemes, value.tiers, written)
+            for place, name in enumerate(value.flags):
+                if name not in written:
+                    raise RuleBroken(
+                        f"names {name!r}, which no customers table has",
+                        did_you_mean(name, written) or "describe it under about of a customers table",
+                        at=("flags", place),
+                    )
+        return value
+
     @field_validator("contracts")
     @classmethod
     def _contracts_are_there(cls, value: ContractsSection, info: ValidationInfo) -> ContractsSection:
@@ -197,6 +213,13 @@ class Study(Section):
     ) -> AcquisitionSection:
         if ledger := info.data.get("ledger"):
             require_written(value, ledger, _written_of_customers(ledger))
+        cohorts = info.data.get("cohorts")
+        if value.by is None and cohorts and any("channel" in keys for keys in cohorts.schemes.values()):
+            raise RuleBroken(
+                "must be given where cohorts.by goes by channel",
+                "or use source there, that of the first order, or a name of a customers table",
+                at="by",
+            )
         return value
 
     @field_validator("calendar")

@@ -154,16 +154,25 @@ def _totals(backtests: Backtests, what: str, title: str, measure: str, header: s
         for b in tried:
             made = b.predicted[what]
             bias = b.accuracy.bias if what == "transactions" else b.bias_value
-            rows.append((ALL, b.label, made.value, made.low, made.high, made.mle, tried[0].actual[what], bias))
+            rows.append(
+                (ALL, b.label, made.value, made.low, made.high, made.mle, tried[0].actual[what], bias)
+            )
         for one in tried[0].baselines.values():
             value = one.accuracy.predicted if what == "transactions" else one.value
             bias = one.accuracy.bias if what == "transactions" else one.bias_value
             off_by = "[z]" if bias is None else bias
             rows.append((ALL, one.label, value, "[z]", "[z]", "[z]", tried[0].actual[what], off_by))
         for label, line in _of_one_time(tried):
-            made, seen = (line[name] for name in (("predicted", "actual") if what == "transactions" else ("value", "actual_value")))
-            rows.append((ONCE, label, made, "[z]", "[z]", "[z]", seen, made / seen - 1 if seen > 0 else "[z]"))
-        frame = pd.DataFrame(rows, columns=["of", "forecast_by", "forecast", "low", "high", "mle", "actual", "bias"])
+            made, seen = (
+                line[name]
+                for name in (("predicted", "actual") if what == "transactions" else ("value", "actual_value"))
+            )
+            rows.append(
+                (ONCE, label, made, "[z]", "[z]", "[z]", seen, made / seen - 1 if seen > 0 else "[z]")
+            )
+        frame = pd.DataFrame(
+            rows, columns=["of", "forecast_by", "forecast", "low", "high", "mle", "actual", "bias"]
+        )
         frame.insert(0, "days", tried[0].horizon_days)
         frame.insert(0, "origin", origin)
         frames.append(frame)
@@ -320,7 +329,10 @@ def by_class(backtests: Backtests, scheme: str = "frequency_class") -> list[Tabl
     once = classes[classes["group"] == "no repeat purchase"]
     if scheme != "frequency_class" and len(once):  # there it is a class
         line = once.iloc[0][["customers", "actual", "predicted", "low", "high", "ape", "wmape"]].to_list()
-        frame.loc[len(frame)] = ["One-time buyers of all segments", *(line if line[1] > 0 else [*line[:-2], "[z]", "[z]"])]
+        frame.loc[len(frame)] = [
+            "One-time buyers of all segments",
+            *(line if line[1] > 0 else [*line[:-2], "[z]", "[z]"]),
+        ]
     frame.loc[len(frame)] = ["All customers", b.customers, found.actual, found.predicted, made.low, made.high,
                              size, "[z]" if found.wmape is None else found.wmape]  # fmt: skip
     return [Table(

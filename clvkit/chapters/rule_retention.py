@@ -102,14 +102,21 @@ def _curve(frame: pd.DataFrame, label: str, labels: list[str]) -> Figure:
         axes.set_ylabel("still customers")
         label_ends(axes, ends, x=frame["months"].max())
     last = int(frame["months"].iloc[-1])
-    at_end = frame.iloc[-1]
-    told = [(name, at_end[name]) for name in names if not np.isnan(at_end[name])]
-    name, share = max(told, key=lambda one: abs(one[1] - at_end["model"]), default=("", np.nan))
+    at = frame.set_index("months")
+    told = [
+        (name, m)
+        for name in names
+        for m in (*_AT_MONTHS, last)
+        if m in at.index and not np.isnan(at.loc[m, name])
+    ]
+    name, month = max(
+        told, key=lambda one: abs(at.loc[one[1], one[0]] - at.loc[one[1], "model"]), default=("model", last)
+    )
     return Figure(
         "rule_curves",
         drawing,
-        f"After {last} months {label} has {numbers.percent(at_end['model'], 0)} of new customers left, "
-        + (f"the rule “{_NAMES[name]}” {numbers.percent(share, 0)}" if told else "the rules say nothing of that age"),
+        f"After {month} months {label} has {numbers.percent(at.loc[month, 'model'], 0)} of new customers left, "
+        + (f"the rule “{_NAMES[name]}” {numbers.percent(at.loc[month, name], 0)}" if told else "the rules say nothing of that age"),
         f"Share of new customers who are still customers. Solid: {label}, fitted to the purchases. Dashed: {'; '.join(labels)}: each {LABEL}.",
         alt=f"Falling curves. {label}: "
         + ", ".join(f"{numbers.percent(frame['model'].iloc[m])} after {m} months" for m in _AT_MONTHS if m <= last)

@@ -29,6 +29,8 @@ SCORES = pa.schema(
         ("clv", pa.float64()),
         ("low", pa.float64()),
         ("high", pa.float64()),
+        ("margin_so_far", pa.float64()),
+        ("total", pa.float64()),
         ("inclusion", pa.string()),
         ("valued_as", pa.string()),
         ("as_of", pa.date32()),
@@ -64,7 +66,8 @@ def customer_scores(
     Returns
     -------
     Reader of ``customer, p_alive, expected_purchases`` (within the study's horizon), ``clv, low, high`` (major units;
-    posterior mean and equal-tailed interval), ``inclusion`` (the rule that fits, if any), ``valued_as`` (``customer``,
+    posterior mean and equal-tailed interval), ``margin_so_far`` (the study's margin of the customer's own net revenue up to the as-of
+    date, not discounted), ``total`` (the two together), ``inclusion`` (the rule that fits, if any), ``valued_as`` (``customer``,
     ``segment average`` or ``company average``), ``as_of, run``, one row per customer, by their names.
     """
     if "treatment" in summary.columns:
@@ -72,7 +75,7 @@ def customer_scores(
     else:
         summary = summary.mutate(inclusion=ibis.null("string"), treatment=ibis.literal("include"))
     what_counts = [*keys_of(summary), "spend_minor"]
-    columns = summary.select("customer", *what_counts, "inclusion", "treatment")
+    columns = summary.select("customer", *what_counts, "first_minor", "inclusion", "treatment")
     columns = columns.order_by(bytewise(columns.customer.cast("string")))
     kinds_of = columns.schema().to_pyarrow()
 
@@ -105,7 +108,10 @@ def customer_scores(
             both = both.rename(
                 columns={"purchases": "expected_purchases", "clv_low": "low", "clv_high": "high"}
             )
-            both = both.assign(as_of=as_of, run=run)[SCORES.names]
+            so_far = section.margin * (both["spend_minor"] + both["first_minor"]) / minor_per_unit
+            both = both.assign(margin_so_far=so_far, total=so_far + both["clv"], as_of=as_of, run=run)[
+                SCORES.names
+            ]
             yield pa.RecordBatch.from_pandas(both, schema=SCORES, preserve_index=False)
 
     return pa.RecordBatchReader.from_batches(SCORES, blocks())

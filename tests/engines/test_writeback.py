@@ -78,7 +78,7 @@ def test_every_customer_has_the_score_of_their_figures(opened, fits, engine):
 def test_blocks_are_made_when_asked_for(fits):
     rows = pd.DataFrame(
         {"customer": ["b", "a", "c"], "segment": "all", "frequency": [0, 3, 3], "recency_days": [0, 50, 50],
-         "T_days": [90, 90, 90], "spend_minor": [0, 9000, 9000]}
+         "T_days": [90, 90, 90], "spend_minor": [0, 9000, 9000], "first_minor": [2500, 1000, 4000]}
     )  # fmt: skip
     table = ibis.duckdb.connect().create_table("t", rows)
     reader = customer_scores(table, *fits, VALUE, **MONEY, as_of=AS_OF, run="r", at_once=2)
@@ -86,3 +86,8 @@ def test_blocks_are_made_when_asked_for(fits):
     assert made.loc["a", "clv"] == pytest.approx(made.loc["c", "clv"], rel=1e-12)
     assert made.loc["a", "clv"] > made.loc["b", "clv"] > 0
     assert made.loc["b", "expected_purchases"] < made.loc["a", "expected_purchases"]
+    # what was brought is the margin of all that each has bought, and both make the total
+    np.testing.assert_allclose(
+        made["margin_so_far"][["a", "b", "c"]], VALUE.margin * np.array([100, 25, 130])
+    )
+    np.testing.assert_allclose(made["total"], made["margin_so_far"] + made["clv"], rtol=1e-9)
