@@ -375,7 +375,7 @@ def _revenue_retention(bench: "Workbench") -> Any:
     from clvkit.revenue_retention import revenue_retention
 
     study = bench.study
-    return revenue_retention(bench.contracts(), study.contracts, study.as_of, currency=study.currency,
+    return revenue_retention(bench.contracts(), bench.seen.contract_section, study.as_of, currency=study.currency,
                              minor_per_unit=bench.minor_per_unit, interval=study.retention.interval,
                              seed=study.models.sampler.seed)  # fmt: skip
 
