@@ -175,7 +175,7 @@ def contract_drivers(
         tests=found.tests if found else none,
         calibration=found.calibration if found else none,
         lifetimes=pd.DataFrame(plain, columns=["family", "parameters", "log_likelihood", "aic", "shape", "driven_aic"]),
-        ratios=time_ratios(best, interval) if best else none,
+        ratios=time_ratios(best, of_frame, interval) if best else none,
         tail=tail.methods if tail else none,
         beyond=beyond(frame, cut, models) if cut >= 3 * width and frame["ended"].any() else none,
         rates=pd.concat(by_level, ignore_index=True) if by_level else none,
@@ -259,15 +259,16 @@ def contract_curves(
     watched = frame[frame["until"] > frame["entry"]]
     for key in keys if len(watched) else ():
         name = key.removeprefix("by_")
-        reach = reaches(watched, key, interval, FEWEST)
+        curves = by_group(watched, key, interval)
+        reach = reaches(curves, FEWEST)
         ordered = sorted(reach.values())
         # young relations cannot have lasted long: half of the times of beginning decide, and all of other groups
         common = ordered[len(ordered) // 2] if key == "began" else ordered[0]
         within = max(min(section.mean_within or common, ordered[-1]), 1)
         young = frozenset(group for group, last in reach.items() if last < within)
-        parts["curves"].append(by_group(watched, key, interval).assign(key=name))
+        parts["curves"].append(curves.assign(key=name))
         parts["tests"].append(pd.DataFrame([{"key": name, "p": differ(watched, key), "within": within}]))
-        means, gaps = means_by_group(watched, key, within, interval, young)
+        means, gaps = means_by_group(curves, within, interval, young)
         parts["means"].append(means.assign(key=name))
         if len(reach) <= MOST_PAIRED:  # more pairs are no table
             pairs = compare(watched, key).pairs

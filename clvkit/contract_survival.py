@@ -15,6 +15,7 @@ import numpy as np
 from clvkit.contracts import counted, months_between
 from clvkit.contracts_section import MONTHS, ContractsSection, Period, months_before
 from clvkit.errors import DataError
+from clvkit.holm import holm
 from clvkit.survival import without_ends
 
 if TYPE_CHECKING:
@@ -124,17 +125,13 @@ def compare(relations: "pd.DataFrame", key: str) -> Comparison:
     Delayed entry counts: a relation is compared with those it was at risk together with.
     """
     import pandas as pd
-    from statsmodels.stats.multitest import multipletests
 
     named = _seen(grouped(relations, key))
     names = sorted(named["group"].unique())
     pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
     found = [_log_rank(named[named["group"].isin(pair)]) for pair in pairs]
     frame = pd.DataFrame(pairs, columns=["one", "other"]).assign(p=found)
-    known = frame["p"].notna()
-    frame["adjusted"] = np.nan
-    if known.any():
-        frame.loc[known, "adjusted"] = multipletests(frame.loc[known, "p"], method="holm")[1]
+    frame["adjusted"] = holm(frame["p"])
     return Comparison(_log_rank(named) if len(names) > 1 else float("nan"), frame)
 
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clvkit.contract_survival import grouped, survival
-from clvkit.contracts import counted
+from clvkit.holm import holm
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,18 +40,17 @@ def restricted_mean(curve: "pd.DataFrame", within: int) -> RestrictedMean:
     return RestrictedMean(within, float(s.sum()), float(np.sqrt((ahead**2 * step).sum())))
 
 
-def reaches(relations: "pd.DataFrame", key: str, interval: float, fewest: int) -> dict[str, int]:
-    """The last unit at which each group still has ``fewest`` relations at risk; 0 where it never has."""
-    found = {}
-    for name, part in grouped(relations, key).groupby("group", sort=True):
-        curve = survival(counted(part), interval)
-        thick = curve.loc[(curve["renewal"] > 0) & (curve["at_risk"] >= fewest), "renewal"]
-        found[str(name)] = 0 if thick.empty else int(thick.max())
-    return found
+def reaches(curves: "pd.DataFrame", fewest: int) -> dict[str, int]:
+    """The last unit at which each group still has ``fewest`` relations at risk; 0 where it never has.
+
+    ``curves`` are as `clvkit.contract_survival.by_group` makes them.
+    """
+    thick = curves[(curves["renewal"] == 0) | (curves["at_risk"] >= fewest)]
+    return {str(name): int(last) for name, last in thick.groupby("group", sort=True)["renewal"].max().items()}
 
 
 def means_by_group(
-    relations: "pd.DataFrame", key: str, within: int, interval: float, without: "frozenset[str]" = frozenset()
+    curves: "pd.DataFrame", within: int, interval: float, without: "frozenset[str]" = frozenset()
 ) -> "tuple[pd.DataFrame, pd.DataFrame]":
     """Restricted means of groups, and their differences in pairs; groups in ``without`` were not watched for so long.
 
@@ -62,13 +60,12 @@ def means_by_group(
     """
     import pandas as pd
     from scipy.stats import norm
-    from statsmodels.stats.multitest import multipletests
 
     z, found, sizes = norm.ppf((1 + interval) / 2), {}, {}
-    for name, part in grouped(relations, key).groupby("group", sort=True):
+    for name, part in curves.groupby("group", sort=True):
         if name not in without:
-            found[name] = restricted_mean(survival(counted(part), interval), within)
-        sizes[name] = len(part)
+            found[name] = restricted_mean(part, within)
+            sizes[name] = int(part["at_risk"].iloc[0])
     means = pd.DataFrame(
         [(name, sizes[name], one.mean, max(one.mean - z * one.error, 0.0), min(one.mean + z * one.error, within))
          for name, one in found.items()],
@@ -82,7 +79,5 @@ def means_by_group(
             p = float(2 * norm.sf(abs(gap) / error)) if error > 0 else float("nan")
             rows.append((one, other, gap, gap - z * error, gap + z * error, p))
     pairs = pd.DataFrame(rows, columns=["one", "other", "difference", "low", "high", "p"])
-    pairs["adjusted"] = np.nan
-    if (known := pairs["p"].notna()).any():
-        pairs.loc[known, "adjusted"] = multipletests(pairs.loc[known, "p"], method="holm")[1]
+    pairs["adjusted"] = holm(pairs["p"])
     return means, pairs

@@ -79,16 +79,24 @@ def fit_lifetimes(frame: "pd.DataFrame", design: DriverDesign | None) -> Lifetim
     return Lifetimes(plain, driven, tuple(said))
 
 
-def time_ratios(fit: ParametricFit, interval: float) -> "pd.DataFrame":
-    """By how much each step stretches time: ``driver, level, ratio, low, high``; above 1, relations last longer."""
+def time_ratios(fit: ParametricFit, design: DriverDesign, interval: float) -> "pd.DataFrame":
+    """By how much each step stretches time: ``driver, level, ratio, low, high``; above 1, relations last longer.
+
+    The level that the others of a driver are compared with has 1 and no interval.
+    """
     import pandas as pd
     from scipy.stats import norm
 
-    z, se = norm.ppf((1 + interval) / 2), np.sqrt(np.diag(fit.covariance))[1:-1]
-    b = fit.estimates[1:-1]
-    parts = [name.split(": ", 1) for name in fit.names]
-    return pd.DataFrame({"driver": [one[0] for one in parts], "level": [one[1] for one in parts], "ratio": np.exp(b),
-                         "low": np.exp(b - z * se), "high": np.exp(b + z * se)})  # fmt: skip
+    z, se, rows = norm.ppf((1 + interval) / 2), np.sqrt(np.diag(fit.covariance))[1:-1], []
+    for one in design.drivers:
+        at = [k for k, name in enumerate(fit.names) if name in {f"{one.name}: {step}" for step in one.steps}]
+        if at and one.reference is not None:
+            rows.append((one.name, one.reference, 1.0, np.nan, np.nan))
+        for k in at:
+            b = fit.estimates[1 + k]
+            level = fit.names[k].removeprefix(f"{one.name}: ")
+            rows.append((one.name, level, *(float(np.exp(b + side * z * se[k])) for side in (0, -1, 1))))
+    return pd.DataFrame(rows, columns=["driver", "level", "ratio", "low", "high"])
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import numpy as np
 
 from clvkit.cox import Cox, concordance, fit_cox, proportional
 from clvkit.errors import FitError
+from clvkit.holm import holm
 from clvkit.relation_drivers import DriverDesign
 
 if TYPE_CHECKING:
@@ -64,14 +65,13 @@ def regress(
     timed : relations as `clvkit.relation_times.timed` gives them; ``design`` of the same relations.
     left : which of them ended in the way that is looked at; others that ended are censored then.
     stratify_by : drivers whose levels get a hazard of their own.
-    horizon : units at which predictions are tried; default: the median of ends.
+    horizon : units at which predictions are tried; default: the median of ends, in full dozens where it can be.
 
     Raises
     ------
     FitError : too few ends, no driver that can be used, or what `clvkit.cox.fit_cox` refuses.
     """
     import pandas as pd
-    from statsmodels.stats.multitest import multipletests
 
     known = (timed["until"] > timed["entry"]).to_numpy()
     ended = left.to_numpy(bool)
@@ -96,10 +96,8 @@ def regress(
     effects = effects.merge(
         _in_halves(t, ended, x, free, stratum, median), on=["driver", "level"], how="left"
     )
-    some = effects["p"].notna()
-    effects["adjusted"] = np.nan
-    effects.loc[some, "adjusted"] = multipletests(effects.loc[some, "p"], method="holm")[1]
-    at = int(horizon or median)
+    effects["adjusted"] = holm(effects["p"])
+    at = int(horizon or _horizon(t["until"], median))
     risk = x @ fit.coefficients
     place = np.searchsorted(fit.labels, stratum)
     predicted = 1 - fit.survival(at, x, place)
@@ -118,6 +116,12 @@ def regress(
     return Regression(
         effects, _tests(fit, free), trial, order, int(ended.sum()), at, robust, (*design.left_out, *said)
     )
+
+
+def _horizon(until: np.ndarray, median: float) -> int:
+    """The unit that predictions are tried at: the median end, in full dozens where somebody was watched for so long."""
+    dozen = int(-(-median // 12) * 12)
+    return dozen if (until >= dozen).mean() > 0.1 else int(median)
 
 
 def without_loyal(
@@ -221,17 +225,12 @@ def _in_halves(t, ended, x, design, stratum, median) -> "pd.DataFrame":
 
 def _tests(fit: Cox, design: DriverDesign) -> "pd.DataFrame":
     import pandas as pd
-    from statsmodels.stats.multitest import multipletests
 
     constant, rows = proportional(fit, design.places), []
     for name, places in design.places.items():
         rows.append((name, *fit.wald(places), *(constant[name][k] for k in (0, 2))))
     found = pd.DataFrame(rows, columns=["driver", "chi2", "df", "p", "ph_chi2", "ph_p"])
-    for raw, made in (("p", "adjusted"), ("ph_p", "ph_adjusted")):
-        found[made] = np.nan
-        some = found[raw].notna()
-        if some.any():
-            found.loc[some, made] = multipletests(found.loc[some, raw], method="holm")[1]
+    found["adjusted"], found["ph_adjusted"] = holm(found["p"]), holm(found["ph_p"])
     return found
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from clvkit.contract_analysis import ContractCurves
     from clvkit.contracts_section import ContractsSection
 
+_LEAST = 1e-12  # a p below it is rounding
 _LINES = 4  # groups that a figure has room for
 _AT = {"month": (1, 3, 6, 12, 24, 36, 48, 60, 72), "day": (30, 90, 180, 365, 730, 1095, 1460)}
 
@@ -50,7 +51,7 @@ def drawn(found: "ContractCurves", key: str) -> Figure:
     """Curves of the largest groups with their bands, and how many of each are at risk below."""
     curves = found.curves[(found.curves["key"] == key) & (found.curves["at_risk"] >= FEWEST)]
     sizes = curves[curves["renewal"] == 0].set_index("group")["at_risk"].sort_values(ascending=False)
-    names = sorted(sizes.index[:_LINES])
+    names = sorted(_spread(found, key) if key == "began" else sizes.index[:_LINES])
     reach = max(int(curves.loc[curves["group"].isin(names), "renewal"].max()), 1)
     ticks = np.unique(np.linspace(0, reach, min(reach, 6) + 1).round().astype(int))
     ends, below = [], {}
@@ -82,7 +83,7 @@ def drawn(found: "ContractCurves", key: str) -> Figure:
         label_ends(axes, ends, reach)
     verdict, p = _verdict(found, key)
     left = sizes.size - len(names)
-    more = f" The {left} smaller groups are in the table." if left > 0 else ""
+    more = f" The {numbers.count(left)} other groups are in the table." if left > 0 else ""
     told = "" if np.isnan(p) else f" Log-rank test of all groups: p {_p(p)}."
     said = "; ".join(f"{name} {numbers.percent(y)}" for y, name, _ in ends)
     return Figure(
@@ -96,8 +97,16 @@ def drawn(found: "ContractCurves", key: str) -> Figure:
     )  # fmt: skip
 
 
+def _spread(found: "ContractCurves", key: str) -> list[str]:
+    """Groups evenly apart, from the first to the last that was watched for as long as means are restricted to."""
+    known = sorted(found.means.loc[found.means["key"] == key, "group"])
+    if not known:
+        return sorted(found.curves.loc[found.curves["key"] == key, "group"].unique())[:_LINES]
+    return [known[at] for at in np.unique(np.linspace(0, len(known) - 1, _LINES).round().astype(int))]
+
+
 def _p(p: float) -> str:
-    text = numbers.number(p, 4)
+    text = numbers.number(max(p, _LEAST), 4)
     return text if text.startswith("<") else f"= {text}"
 
 
@@ -148,7 +157,7 @@ def pairs(found: "ContractCurves", key: str) -> Table:
     sure = int((rows["adjusted"] < LEVEL).sum())
     return Table(
         f"contract_pairs_{_slug(key)}",
-        rows[["one", "other", "adjusted", "difference", "low", "high"]],
+        rows[["one", "other", "adjusted", "difference", "low", "high"]].assign(adjusted=rows["adjusted"].clip(lower=_LEAST)),
         f"{sure} of {len(rows)} pairs by {_words(key)} are told apart" if sure else f"No pair by {_words(key)} is told apart",
         f"Log-rank tests in pairs, corrected for their number (Holm), and the difference in mean lifetime within {within} {found.time}s with its "
         f"interval, {numbers.odds_words(found.interval)}.",
@@ -177,9 +186,9 @@ def endings(found: "ContractCurves | None", section: "ContractsSection") -> list
         f"{numbers.count(found.ends)} relations ended, {numbers.count(found.named)} with a reason. "
         + ("A failed card or a death is not a choice to leave: the study names the reasons that are none (`contracts.involuntary`). " if found.grouped_ends
            else "The study does not say which reasons are no choice to leave (`contracts.involuntary`), so that they stand by themselves. ")
-        + f"Within {at} {found.time}s **{numbers.percent(most['incidence'])}** of relations have ended by {most['cause']}"
-        + "".join(f", {numbers.percent(row.incidence)} by {row.cause}" for row in end.itertuples() if row.cause != most["cause"])
-        + f": {numbers.percent(both)} together. Curves of each reason alone, with the others taken as if those customers could still leave by it, would "
+        + f"Within {at} {found.time}s {numbers.percent(both)} of relations have ended: **{numbers.percent(most['incidence'])}** {most['cause']}"
+        + "".join(f", {numbers.percent(row.incidence)} {row.cause}" for row in end.itertuples() if row.cause != most["cause"])
+        + ". Curves of each reason alone, with the others taken as if those customers could still leave by it, would "
         f"add up to {numbers.percent(alone)}; whoever has gone for one reason cannot go for another any more."
     )  # fmt: skip
     return [
@@ -187,11 +196,11 @@ def endings(found: "ContractCurves | None", section: "ContractsSection") -> list
         Table(
             "contract_ends",
             rows,
-            f"After {at} {found.time}s, {numbers.percent(most['incidence'])} have ended by {most['cause']}",
+            f"After {at} {found.time}s {numbers.percent(both)} have ended, most of them {most['cause']} ({numbers.percent(most['incidence'])})",
             f"Cumulative incidence (Aalen–Johansen): share of relations that have ended for a reason, while others may end them first; "
             f"{numbers.odds_words(found.interval)}. Last column: one minus the Kaplan–Meier curve of the reason alone, which overstates it.",
             formats={"time": "count"} | dict.fromkeys(["incidence", "low", "high", "alone"], "percent"),
-            labels={"time": f"{found.time.capitalize()}s", "cause": "Ended by", "incidence": "Share", "low": "from", "high": "to", "alone": "Alone"},
+            labels={"time": f"{found.time.capitalize()}s", "cause": "End", "incidence": "Share", "low": "from", "high": "to", "alone": "Alone"},
         ),
     ]  # fmt: skip
 

@@ -74,12 +74,14 @@ def ratios(found: "ContractDrivers") -> Table:
     """How each level stretches time."""
     rows = found.ratios
     widest = rows.loc[np.abs(np.log(rows["ratio"])).idxmax()]
+    beside = rows[(rows["driver"] == widest["driver"]) & rows["low"].isna()]["level"]
+    than = f" as with {beside.iloc[0]}" if len(beside) else ""
     return Table(
         "contract_time_ratios",
         rows,
-        f"With {widest['driver']} {widest['level']}, contracts last {numbers.number(widest['ratio'], 2)} times as long",
+        f"With {widest['driver']} {widest['level']}, contracts last {numbers.number(widest['ratio'], 2)} times as long{than}",
         f"Time ratios of the {LABELS[found.ratio_family]} lifetime with drivers: how many times as long a relation lasts, the other drivers held "
-        f"equal; {numbers.odds_words(found.interval)}. Above 1, it lasts longer. All ends count.",
+        f"equal; {numbers.odds_words(found.interval)}. Above 1, it lasts longer. The level without an interval is what the others are compared with. All ends count.",
         formats={"ratio": "number:2", "low": "number:2", "high": "number:2"},
         labels={"driver": "Driver", "level": "Level", "ratio": "Times as long", "low": "from", "high": "to"},
     )  # fmt: skip
