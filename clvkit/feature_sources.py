@@ -42,11 +42,12 @@ class Sources:
         """The feature table of everybody who had bought by ``origin``, of what was known at its end."""
         made = purchase_features(known_at(self.bought, origin), origin, self.minor_per_unit)
         people = made.values.index
-        for name, (words, events) in self.events.items():
-            made = made.joined(event_features(name, known_at(events, origin), people, origin, words))
-        for name, said in self.about.items():
-            made = made.joined(attribute_features(name, said, people, origin))
-        return made
+        more = [
+            event_features(name, known_at(events, origin), people, origin, words)
+            for name, (words, events) in self.events.items()
+        ]
+        more += [attribute_features(name, said, people, origin) for name, said in self.about.items()]
+        return made.joined(*more)
 
     def bought_between(self, origin: date, end: date, customers: "pd.Index") -> "pd.DataFrame":
         """``purchases`` (days) and ``revenue`` (major units, below zero as zero) of customers after ``origin``, up to ``end``."""

@@ -88,28 +88,31 @@ class Features:
             return float("nan")
         return float((pd.Timestamp(self.origin) - pd.to_datetime(seen.dropna())).dt.days.median())
 
-    def joined(self, other: "Features") -> "Features":
+    def joined(self, *others: "Features") -> "Features":
         """These features and others of the same customers and day.
 
         Raises
         ------
-        DataError : the other ones are of another day, or have a name that is taken.
+        DataError : others are of another day, or have a name that is taken.
         """
-        if other.origin != self.origin:
-            raise DataError(
-                f"features of {other.origin} cannot go with those of {self.origin}",
-                fix="make both as of the same day",
-            )
-        if taken := sorted(set(other.variables) & set(self.variables)):
-            raise DataError(
-                f"the feature {taken[0]} is there already", fix="give one of the two another name"
-            )
         import pandas as pd
 
-        values = pd.concat([self.values, other.values.reindex(self.values.index)], axis=1)
-        return Features(
-            self.origin, values, self.variables | other.variables, self.base, self.known | other.known
-        )
+        variables, known, frames = dict(self.variables), dict(self.known), [self.values]
+        for other in others:
+            if other.origin != self.origin:
+                raise DataError(
+                    f"features of {other.origin} cannot go with those of {self.origin}",
+                    fix="make both as of the same day",
+                )
+            if taken := sorted(set(other.variables) & set(variables)):
+                raise DataError(
+                    f"the feature {taken[0]} is there already", fix="give one of the two another name"
+                )
+            variables |= other.variables
+            known |= other.known
+            frames.append(other.values.reindex(self.values.index))
+        values = pd.concat(frames, axis=1) if others else self.values
+        return Features(self.origin, values, variables, self.base, known)
 
 
 def require_known(days: "pd.Series", origin: date, what: str) -> None:
@@ -234,7 +237,9 @@ def attribute_features(name: str, said: "pd.Series", customers: "pd.Index", orig
     numbers = pd.to_numeric(mine, errors="coerce")
     if numbers.notna().sum() == mine.notna().sum() and numbers.nunique() > MOST_LEVELS:
         middle = numbers.median() if numbers.notna().any() else 0.0
-        columns = {f"{name}": numbers.fillna(middle), f"{name}_missing": numbers.isna().astype(float)}
+        columns = {name: numbers.fillna(middle)}
+        if numbers.isna().any():
+            columns[f"{name}_missing"] = numbers.isna().astype(float)
     else:
         text = mine.astype("string").fillna("not named")
         counts = text.value_counts()

@@ -14,6 +14,7 @@ from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, field_
 from clvkit.acquisition_section import AcquisitionSection, require_written
 from clvkit.backtest import BacktestSection
 from clvkit.calendar_section import KNOW_A_CLOCK, CalendarSection
+from clvkit.challenger_section import ChallengerSection, require_challenger
 from clvkit.cohort_keys import require_keys
 from clvkit.cohorts import CohortsSection
 from clvkit.contracts_section import BusinessModel, ContractsSection, require_contracts
@@ -120,6 +121,10 @@ class Study(Section):
     backtest: BacktestSection = Field(
         default_factory=BacktestSection, description=("The earlier dates that the models are tried from.")
     )
+    challenger: ChallengerSection = Field(
+        default_factory=ChallengerSection,
+        description="Machine learning beside the purchase processes, and new variables on trial.",
+    )
     acquisition: AcquisitionSection = Field(
         default_factory=AcquisitionSection,
         description="Which channels won the customers, and where the spend on them stands.",
@@ -202,6 +207,12 @@ class Study(Section):
     @field_validator("contracts")
     @classmethod
     def _contracts_are_there(cls, value: ContractsSection, info: ValidationInfo) -> ContractsSection:
+        if info.data.get("business_model") == "contractual" and value.source is None:
+            raise RuleBroken(
+                "must name the source of contracts where business_model is contractual",
+                "describe one that holds contracts under ledger.sources, or let business_model be auto",
+                at="source",
+            )
         if ledger := info.data.get("ledger"):
             require_contracts(value, ledger)
         return value
@@ -220,6 +231,15 @@ class Study(Section):
                 "or use source there, that of the first order, or a name of a customers table",
                 at="by",
             )
+        return value
+
+    @field_validator("challenger")
+    @classmethod
+    def _features_are_written_somewhere(
+        cls, value: ChallengerSection, info: ValidationInfo
+    ) -> ChallengerSection:
+        if ledger := info.data.get("ledger"):
+            require_challenger(value, _written_of_customers(ledger))
         return value
 
     @field_validator("calendar")

@@ -95,6 +95,8 @@ def groups(found: Methods | str) -> list[Table]:
         note += f" For every group the way to use is the same: {frame['use'].iloc[0]}."
         frame = frame.drop(columns="use")
     money = numbers.money_header(found.currency)
+    labels = {"group": "Segment" if found.scheme == "segment" else "Customers with", "customers": "Customers",
+              "repeaters": "Bought again", "historical": "Brought so far", "total": "Together", "use": "Use"} | _SHORT  # fmt: skip
     return [Table(
         "value_methods_by_group",
         frame,
@@ -102,8 +104,7 @@ def groups(found: Methods | str) -> list[Table]:
         f"Margin by {'segment' if found.scheme == 'segment' else 'repeat purchases so far'}, {money}: so far undiscounted, still to come "
         f"discounted over {numbers.number(found.horizon_months, 0)} months.",
         formats={"customers": "count", "repeaters": "percent:0"} | dict.fromkeys(["historical", *amounts], "money"),
-        labels={"group": "Segment" if found.scheme == "segment" else "Customers with", "customers": "Customers", "repeaters": "Bought again",
-                "historical": "Brought so far", "total": "Together", "use": "Use"} | {name: _SHORT[name] for name in used},
+        labels={name: said for name, said in labels.items() if name in frame},
         total=True,
         note=note,
     )]  # fmt: skip
