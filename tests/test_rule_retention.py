@@ -143,6 +143,38 @@ def test_each_rule_of_a_study_stands_by_itself():
     assert rules_of(None) == []
 
 
+def test_the_rules_stand_beside_the_process_with_the_gap_in_value(tmp_path):
+    from small_company import write_small_study
+
+    from clvkit.chapters import rule_retention as chapter
+    from clvkit.publish.figures import svg
+    from clvkit.study import load_study
+    from clvkit.workbench import Workbench
+
+    rule = {"constant": 0.7, "by_age": {1: 0.5, 2: 0.8}, "hiatus_days": 120}
+    study = load_study(write_small_study(tmp_path, retention={"rule": rule}, models={"sampled": []}))
+    run = Workbench(study, study_folder=tmp_path / "s", folder=tmp_path / "s" / "draft", stem="x")
+    curves, values = chapter.purchases(run)
+    assert svg(curves).startswith("<") and "an assumption, not an estimate" in curves.caption
+    frame = values.frame
+    assert frame["kind"].tolist() == ["estimate"] + ["an assumption, not an estimate"] * 3
+    equity = run.valuation().estimates["customer_equity"].value
+    assert frame["value"].iloc[0] == equity
+    np.testing.assert_allclose(frame["gap"].iloc[1:].astype(float), frame["value"].iloc[1:] - equity)
+    by_month = curves.frame.set_index("months")
+    # Pareto/NBD: (β/(β+t))^s of new customers
+    fit = run.fit()
+    s, beta = fit.mle[2:]
+    months = 12 * 30.4375 / fit.unit_days
+    assert by_month.loc[12, "model"] == pytest.approx((beta / (beta + months)) ** s, rel=1e-6)
+    assert by_month.loc[24, "constant"] == pytest.approx(0.49)
+    plain = load_study(write_small_study(tmp_path / "b"))
+    (sentence,) = chapter.purchases(
+        Workbench(plain, study_folder=tmp_path / "t", folder=tmp_path / "t", stem="x")
+    )
+    assert "assumes no retention by rule" in sentence.text
+
+
 def test_without_a_renewal_due_there_is_no_rate():
     with pytest.raises(ValueError, match="no renewal was due"):
         one_rate(np.array([0]), np.array([False]))

@@ -134,6 +134,7 @@ def money_triangle(scheme: Scheme, ledger: "Ledger", section: "CohortsSection") 
     top = float(np.nanmax(np.abs(cells.to_numpy()), initial=0))
     size = "million" if top >= 1e7 else "thousand" if top >= 1e4 else "one"
     shown = cells / {"one": 1, "thousand": 1e3, "million": 1e6}[size]
+    digits = 1 if size != "one" and np.nanmax(np.abs(shown.to_numpy()), initial=0) < 100 else 0
     totals, over = scheme.totals(), np.nansum(scheme.wide("margin_minor").to_numpy())
     own = np.nansum(scheme.wide("margin_minor")[0])
     back = totals["gross_minor"].sum() - totals["net_minor"].sum()
@@ -148,7 +149,7 @@ def money_triangle(scheme: Scheme, ledger: "Ledger", section: "CohortsSection") 
     )
     return Figure(
         f"margin_{scheme.name}",
-        triangle(shown, lambda value: numbers.number(value, 0), _age(scheme)),
+        triangle(shown, lambda value: numbers.number(value, digits), _age(scheme)),
         f"{numbers.percent(own / over, 0)} of the margin came in the {scheme.grain} of the first purchase"
         if over > 0
         else f"No margin yet in a {scheme.grain} that is over",
@@ -199,8 +200,12 @@ def value_curves(scheme: Scheme, ledger: "Ledger", section: "CohortsSection") ->
         )
         + ".",
         frame=curves.rename_axis("cohort").reset_index().rename(columns=str),
-        worry="What it cost to win a customer is not in these curves, and customers of one channel may have come at another time "
-        "than those of another.",
+        worry="What it cost to win a customer is not in these curves"
+        + (
+            "."
+            if PERIOD in scheme.keys
+            else ", and customers of one cohort may have come at another time than those of another."
+        ),
     )
 
 
@@ -231,10 +236,14 @@ def ties(schemes: Schemes, ledger: "Ledger") -> list[Check]:
 
 
 def crm(schemes: Schemes) -> Shown:
-    """How the cohorts of the first scheme and the segments of the customers table overlap; nothing without such segments."""
+    """How the cohorts of one scheme and the segments of the customers table overlap, and how much all schemes do.
+
+    The one that is shown is the first that goes by more than the period and not by those segments themselves.
+    """
     if schemes.crm.empty:
         return [Sentence("No customers table names segments, so cohorts are not held against any.")]
-    first = schemes.schemes[0]
+    others = (one for one in schemes if set(one.keys) - {PERIOD} and "crm_segment" not in one.keys)
+    first = next(others, schemes.schemes[0])
     found = schemes.crm[schemes.crm["scheme"] == first.name]
     table = found.pivot(index="group", columns="crm_segment", values="customers").fillna(0).astype(int)
     names = sorted(table.columns, key=lambda one: (one == NOT_KNOWN, one))
