@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from clvkit.contracts import Contracts
-    from clvkit.contracts_section import ContractsSection
     from clvkit.value import ValueSection
 
 #: As many trials must have converted for their first contracts to say what such a contract is worth.
@@ -54,9 +53,8 @@ def first_fees(held: "Contracts", currency: str) -> "pd.DataFrame":
 
 
 def trial_worth(
-    fits, held: "Contracts", section: "ContractsSection", value: "ValueSection", money: Money, draws: int, seed: int,
-    as_of: date, currency: str,
-) -> tuple[Estimate | None, Estimate | None]:  # fmt: skip
+    fits, held: "Contracts", value: "ValueSection", money: Money, seed: int, as_of: date, currency: str
+) -> tuple[Estimate | None, Estimate | None]:
     """What running trials may become, and the share of trials that convert; None where there is nothing to tell it from.
 
     A trial is worth its chance of converting, times a new relation, whose first period is paid when it begins: at the end of
@@ -66,7 +64,7 @@ def trial_worth(
 
     if held.trials.empty:
         return None, None
-    # ages of trials are told day by day: as many draws as the value has, and a seed of their own
+    draws = value.posterior_draws  # the chance has an interval though the models of renewals may have none
     found = conversion(held.trials, draws, seed + 1)
     if found is None:
         return None, None

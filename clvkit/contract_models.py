@@ -225,6 +225,8 @@ def fit_both(
     ------
     FitError : there is nothing to learn from, as nobody left or nobody could.
     """
+    if not held.periods:
+        raise FitError("no contract had begun", fix="take a later as-of date")
     parts: dict[int, PeriodFits] = {}
     alone = len(held.periods) == 1
     column = column_of(section.segment_by)

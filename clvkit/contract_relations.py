@@ -36,7 +36,7 @@ def relations(
 
     about = about_of(rows)
     if rows.empty:
-        return pd.DataFrame(columns=[*RELATION, *about]), pd.DataFrame(columns=[*HISTORY, *about])
+        return _nobody([*RELATION, *about]), _nobody([*HISTORY, *about])
     frame, forever = _spells(rows, section, today)
     keys = ["customer", "relation"]
     grouped = frame.groupby(keys, sort=True)
@@ -65,6 +65,22 @@ def relations(
     following = anniversary(out["since"], (out["renewals"].to_numpy() + 1) * out["period_months"].to_numpy())
     out["due"] = out.pop("term").fillna(following).where(~out["ended"])
     return out[[*RELATION, *about]], histories[[*HISTORY, *about]]
+
+
+def _nobody(columns: list[str]) -> "pd.DataFrame":
+    """An empty table whose columns have their types."""
+    import pandas as pd
+
+    days, flags = {"start", "since", "end", "announced", "due"}, {"ended", "paused"}
+    numbers = {"relation", "stretch", "period_months", "contracts", "changes", "switches", "pauses", "overlaps", "renewals",
+               "decided", "entry"}  # fmt: skip
+    kinds = (
+        dict.fromkeys(days, "datetime64[ns]")
+        | dict.fromkeys(flags, "bool")
+        | dict.fromkeys(numbers, "int64")
+        | {"fee": "float64"}
+    )
+    return pd.DataFrame({name: pd.Series(dtype=kinds.get(name, "object")) for name in columns})
 
 
 def _spells(

@@ -187,7 +187,7 @@ def contract_value(
         for name, (label, order) in groups.items()
     }
     apart = every["paused"] & ~foreign
-    trials, converts = trial_worth(fits, held, section, value, money, draws, seed, as_of, currency)
+    trials, converts = trial_worth(fits, held, value, money, seed, as_of, currency)
     return ContractValue(
         Estimate.from_draws(equity, **made),
         None if endless is None else Estimate.from_draws(endless, **made),
