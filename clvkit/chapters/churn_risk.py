@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 _BY = {OFTEN: "Repeat purchases", SEGMENT: "Segment", TIER: "Product tier", COHORT: "Cohort"}
 _WHAT = {
     (HIGH, HIGH): "worth much, likely gone in a year",
-    (HIGH, "low"): "worth much, likely there",
+    (HIGH, "low"): "worth much, likely still there",
     ("low", HIGH): "worth little, likely gone in a year",
-    ("low", "low"): "worth little, likely there",
+    ("low", "low"): "worth little, likely still there",
 }
 
 
@@ -98,18 +98,20 @@ def map_of_groups(grains: Grains, valuation: "Valuation") -> Figure:
     frame = profile_frame(grains).iloc[:-1].assign(each=lambda f: f["clv"] / f["customers"])
     names = list(dict.fromkeys(frame["by"]))
     most = float(frame["customers"].max()) if len(frame) else 1.0
+    right, top = (float(frame[column].max()) if len(frame) else 1.0 for column in ("gone", "each"))
     with style.canvas(height=3.8) as (drawing, axes):
         for colour, name in zip(style.PALETTE, names, strict=False):
             part = frame[frame["by"] == name]
-            axes.scatter(part["gone"], part["each"], s=20 + 260 * part["customers"] / most, color=colour, alpha=0.75, label=name,
+            axes.scatter(part["gone"], part["each"], s=20 + 260 * part["customers"] / most, color=colour, alpha=0.75,
                          edgecolor="#ffffff", linewidth=0.8)  # fmt: skip
-            if len(part) <= 8:
-                for row in part.itertuples():
-                    style.label(axes, row.gone, row.each, f"  {row.group}", color=colour)
+            axes.scatter([], [], s=40, color=colour, label=name)
+        for row in _apart(frame, right, top):
+            colour = style.PALETTE[names.index(row.by) % len(style.PALETTE)]
+            style.label(axes, row.gone, row.each, f"  {row.group}", color=colour)
         axes.axvline(grains.mean_risk, color="#8a8a8a", linewidth=0.8, linestyle=":")
         axes.axhline(grains.mean_clv, color="#8a8a8a", linewidth=0.8, linestyle=":")
-        axes.set_xlim(left=0)
-        axes.set_ylim(bottom=0)
+        axes.set_xlim(0, 1.25 * right)
+        axes.set_ylim(-0.05 * top, 1.1 * top)
         style.percent_axis(axes.xaxis)
         style.thousands_axis(axes.yaxis)
         axes.set_xlabel("gone in twelve months, of the group's customers")
@@ -136,6 +138,17 @@ def map_of_groups(grains: Grains, valuation: "Valuation") -> Figure:
         worry="Groups to the upper right are worth keeping and likely to go. Groups are means: inside each are customers of every "
         "quadrant, which the table counts.",
     )  # fmt: skip
+
+
+def _apart(frame: pd.DataFrame, right: float, top: float) -> list:
+    """The groups that can be named without their names lying on another's, in the order of the frame."""
+    named: list = []
+    for row in frame.itertuples():
+        if not any(
+            abs(row.gone - one.gone) < 0.2 * right and abs(row.each - one.each) < 0.07 * top for one in named
+        ):
+            named.append(row)
+    return named
 
 
 def quadrants(grains: Grains, valuation: "Valuation", ledger: "Ledger") -> Table:

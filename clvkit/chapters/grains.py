@@ -145,7 +145,7 @@ def checks(grains: Grains, valuation: "Valuation", ledger: "Ledger") -> list[Che
             "value.grains",
             "Individuals, segments, tiers and cohorts are worth the same together",
             "pass" if gap == 0 else "fail",
-            f"Each of {numbers.count(len(cents) - 1)} grains, and customer equity, come to {worth}."
+            f"Each of {numbers.count(len(cents) - 1)} grains, and customer equity, comes to {worth}."
             if gap == 0
             else f"The grains differ by {numbers.money(gap / unit, valuation.currency, 'one', digits)}.",
             value=gap, threshold=0, unit="minor units", severity="stop", chapter=CHAPTER,
