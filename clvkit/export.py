@@ -25,7 +25,9 @@ from clvkit.study import Study, load_study, study_from_resolved
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
+    import pandas as pd
 
+    from clvkit.customer_total import Rule
     from clvkit.ledger import Ledger
 
 TABLE = "table:"
@@ -58,7 +60,8 @@ def export_scores(run: runs.Run, target: str, purpose: str, *, study_file: Path 
     """Write the scores of every customer of a run to ``target``, and log it in the study's ``exports.jsonl``.
 
     Scores are made from the run's own artifacts, and nothing is fitted. The columns are those of
-    `clvkit.ledger.writeback.SCORES`; customers go by their pseudonyms.
+    `clvkit.ledger.writeback.SCORES`, and where contracts are valued `clvkit.contract_export.WITH_CONTRACTS`; customers go by
+    their pseudonyms.
 
     Parameters
     ----------
@@ -215,6 +218,12 @@ def _scores(run: runs.Run, study: Study, folder: Path) -> tuple[Tally, "ir.Table
     from clvkit.seen import Seen
 
     ledger: Ledger = _kept(run, folder, "ledger")
+    contracts = _contracts(run, folder)
+    if contracts is not None and contracts[1] == "contracts":
+        from clvkit.contract_export import with_contracts
+
+        made = with_contracts(None, *contracts, as_of=study.as_of, run=run.run_id)
+        return Tally(made), ledger.purchases
     by_segment = study.models.segments == "value"
     refined = (
         "fit_with_covariates"
@@ -241,7 +250,18 @@ def _scores(run: runs.Run, study: Study, folder: Path) -> tuple[Tally, "ir.Table
     made = customer_scores(
         summary, fit, spend, study.value, as_of=study.as_of, run=run.run_id, means=means, **money
     )
+    if contracts is not None:
+        from clvkit.contract_export import with_contracts
+
+        made = with_contracts(made, *contracts, as_of=study.as_of, run=run.run_id)
     return Tally(made), summary
+
+
+def _contracts(run: runs.Run, folder: Path) -> "tuple[pd.DataFrame, Rule] | None":
+    """The values of single customers' contracts, and how they and purchases make one value; None where the run has none."""
+    if not {"contract_scores", "customer_total"} <= set(run.manifest["artifacts"]):
+        return None
+    return _kept(run, folder, "contract_scores"), _kept(run, folder, "customer_total").rule
 
 
 def _kept(run: runs.Run, folder: Path, name: str):
