@@ -289,7 +289,7 @@ def page(found: dict) -> str:
         "expectation at the true parameters, outcome intervals against what then came. Shares that came are counts, with ties at "
         "the ends of their interval, which are broken by chance. *Bias* is the mean error of the posterior mean, relative to the "
         f"mean truth. A world is drawn again, truth and all, where fewer than {LEAST} contracts ended or run, or too few ages "
-        "came up.",
+        "came up. Posteriors are drawn by importance sampling, and by NUTS where its diagnostics refuse it.",
     ]  # fmt: skip
     for kind in KINDS:
         parts += [f"## {kind.capitalize()}", WORDS[kind]]
@@ -298,7 +298,10 @@ def page(found: dict) -> str:
             if each is None:
                 parts.append(f"**{LABELS[name]}**: not examined.")
                 continue
-            said = [f"{each['redrawn']} drawn again"]
+            said = [
+                f"{each['redrawn']} drawn again",
+                f"{each['worlds'] - each['failed'] - each['laplace']} by NUTS",
+            ]
             said += [f"{each['failed']} refused"] if each["failed"] else []
             parts.append(f"**{LABELS[name]}**: {each['worlds']} worlds ({', '.join(said)}).")
             rows = ["| quantity | worlds | held the truth | truth below | bias | not excluded at 0.1 % | 80 % would be found | verdict |",
