@@ -9,10 +9,12 @@ from clvkit.customer_total import WORDS, CustomerTotal
 from clvkit.exhibits import Sentence, Table
 
 if TYPE_CHECKING:
+    from clvkit.chapters.contract_value import Found
     from clvkit.checks import Check
     from clvkit.contract_value import ContractValue
     from clvkit.estimate import Estimate
     from clvkit.study import Study
+    from clvkit.workbench import Workbench
 
 TIES = 1e-9  # of the total, that sums of customers may be off
 
@@ -96,3 +98,30 @@ def sensitivity(found: "pd.DataFrame", study: "Study", change: float) -> Table:
                 "equity_up": "Value, higher", "swing": "Swing"},
         note="Margin, discount rate and horizon are stated in the study and cannot be tested on its data.",
     )  # fmt: skip
+
+
+def moved(run: "Workbench", found: "Found | str") -> list[Table]:
+    """What moves the value of a run's contracts; nothing where none are valued. ``found`` is of `contract_value.of_run`."""
+    if isinstance(found, str):
+        return []
+    from clvkit.contract_scores import contract_sensitivity
+
+    study, change = run.study, run.study.sensitivity.change
+    table = contract_sensitivity(
+        found[0], run.contracts(), run.seen.contract_section, study.value, change,
+        as_of=study.as_of, currency=study.currency, days_per_year=study.days_per_year,
+    )  # fmt: skip
+    return [sensitivity(table, study, change)]
+
+
+def of_run(run: "Workbench", found: "Found | str") -> "list[Sentence | Table | Check]":
+    """The total of a run's customers, with its parts and whether they tie; nothing where no contracts are valued."""
+    if isinstance(found, str):
+        return []
+    total, scores = run.get("customer_total"), run.get("contract_scores")
+    return [*exhibits(total, run.study), *checks(scores, found[1])]
+
+
+def metrics_of(run: "Workbench", found: "Found | str") -> "dict[str, Estimate]":
+    """Headline figure of a run; none where no contracts are valued."""
+    return {} if isinstance(found, str) else metrics(run.get("customer_total"))

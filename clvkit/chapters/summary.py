@@ -14,6 +14,7 @@ from clvkit.verdict import adjusted_range
 
 if TYPE_CHECKING:
     from clvkit.backtest_results import Backtest, Backtests
+    from clvkit.customer_total import CustomerTotal
     from clvkit.ledger import Ledger
     from clvkit.sensitivity import Sensitivity
     from clvkit.study import Study
@@ -47,7 +48,7 @@ def page_one(run: "Workbench") -> list[Exhibit]:
     valuation, backtests = run.valuation(), run.backtests()
     ruled = in_words(steps_of(run), ledger.currency, ledger.minor_digits)
     return [
-        headline(valuation, backtests),
+        headline(valuation, backtests, whole_of(run)),
         value_by_holder(valuation, name="page_one"),
         Facts(
             {
@@ -61,17 +62,40 @@ def page_one(run: "Workbench") -> list[Exhibit]:
     ]
 
 
-def headline(valuation: "Valuation", backtests: "Backtests") -> Headline:
-    """The value, how sure, and in the same sentence how far off the model was when it was tried before."""
+def whole_of(run: "Workbench") -> "CustomerTotal | None":
+    """Purchases and contracts together, where both are valued; None where there are purchases alone."""
+    from clvkit.errors import FitError
+
+    kind = run.kind_of_business()
+    if run.contracts() is None or kind.used == "non_contractual":
+        return None
+    try:
+        total = run.get("customer_total")
+    except FitError:
+        return None  # which chapter 4b says
+    return None if total.rule == "purchases" else total
+
+
+def headline(
+    valuation: "Valuation", backtests: "Backtests", whole: "CustomerTotal | None" = None
+) -> Headline:
+    """The value, how sure, and in the same sentence how far off the model was when it was tried before.
+
+    ``whole`` is what customers are worth with their contracts, where some have one.
+    """
     equity = valuation.estimates["customer_equity"]
-    worth = numbers.money(equity.value, valuation.currency)
+    shown = equity if whole is None else whole.total
+    customers = valuation.customers if whole is None else sum(whole.customers.values())
+    worth = numbers.money(shown.value, valuation.currency)
     sentence = (
-        f"The {numbers.count(valuation.customers)} customers are expected to bring **{worth} of margin** "
+        f"The {numbers.count(customers)} customers are expected to bring **{worth} of margin** "
         f"{horizon_words(months_of(valuation))}"
     )
-    if equity.low is not None and equity.high > equity.low:
-        ends = _ends(equity.low, equity.high, equity.value)
+    if shown.low is not None and shown.high > shown.low:
+        ends = _ends(shown.low, shown.high, shown.value)
         sentence += f", {numbers.interval_words(*ends, valuation.interval)}"
+    if whole is not None:
+        sentence += f", {numbers.money(whole.contracts.value, valuation.currency)} of it by their contracts"
     latest = backtests.latest
     if latest is None:
         return Headline(f"{sentence}; how the model would have done earlier was not tried.")
@@ -80,7 +104,8 @@ def headline(valuation: "Valuation", backtests: "Backtests") -> Headline:
     if wide is not None and wide.missed:
         low, high = _ends(wide.low, wide.high, equity.value)
         errors = "that" if len(backtests.champion) == 1 else "errors seen"
-        sentence += f" (range with {errors}: {low} to {high})"
+        of = "range" if whole is None else "range of purchases"
+        sentence += f" ({of} with {errors}: {low} to {high})"
     return Headline(f"{sentence}.")
 
 
