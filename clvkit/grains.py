@@ -114,8 +114,8 @@ def people_of(run: "Workbench") -> "tuple[pd.DataFrame, dict[str, str]]":
 
     Returns
     -------
-    people : the keys of a cell, ``spend_minor, first_minor`` (of one customer), `MARK`, ``n``, ``period`` (number of the period of
-        first purchase), and a column for each grouping.
+    people : the keys of a cell, ``spend_minor`` (of one customer), `MARK`, ``n``, ``first_minor`` (summed over the n), ``period``
+        (number of the period of first purchase), and a column for each grouping.
     keyed : the column of each grouping, by what it is: `SEGMENT`, `TIER`, `COHORT`, and the study's flags.
     """
     import ibis
@@ -133,19 +133,14 @@ def people_of(run: "Workbench") -> "tuple[pd.DataFrame, dict[str, str]]":
     valued = everybody.filter(everybody.treatment != "exclude")
     mark = (valued.treatment == "segment_average").ifelse(valued.inclusion, ibis.null("string"))
     both = valued.mutate(**{MARK: mark}).join(keys, "customer")
-    by = [
-        *keys_of(valued),
-        "spend_minor",
-        "first_minor",
-        MARK,
-        *(f"key_{name}" for name in [*sorted(wanted), "index"]),
-    ]
-    people = both.group_by(by).agg(n=both.count().cast("int64")).to_pyarrow().to_pandas()
-    people = people.sort_values(by, ignore_index=True).rename(columns={"key_index": "period"})
-    parts = people.rename(
-        columns={f"key_{name}": name for name in scheme if name != PERIOD} | {"period": "index"}
+    by = [*keys_of(valued), "spend_minor", MARK, *(f"key_{name}" for name in [*sorted(wanted), "index"])]
+    grouped = both.group_by(by).agg(
+        n=both.count().cast("int64"), first_minor=both.first_minor.sum().cast("int64")
     )
-    people["cohort"] = labels_of(parts.loc[:, ~parts.columns.duplicated()], scheme, study.cohorts.grain)
+    people = grouped.to_pyarrow().to_pandas()
+    people = people.sort_values(by, ignore_index=True).rename(columns={"key_index": "period"})
+    named = {f"key_{name}": name for name in scheme if name != PERIOD} | {"period": "index"}
+    people["cohort"] = labels_of(people[list(named)].rename(columns=named), scheme, study.cohorts.grain)
     people["segment_text"] = people["segment"].fillna("not named").astype(str)
     people[MARK] = people[MARK].astype(object).where(people[MARK].notna(), None)
     keyed = {SEGMENT: "segment_text"} | ({TIER: f"key_{tier}"} if tier else {}) | {COHORT: "cohort"}
@@ -178,7 +173,9 @@ def grains(
     begun = time.perf_counter()
     each = individuals(fit, spend, both, people, terms, minor_per_unit)
     took = time.perf_counter() - begun
-    each["so_far"] = terms.margin * (people["spend_minor"] + people["first_minor"]) / minor_per_unit
+    each["so_far"] = (
+        terms.margin * (people["spend_minor"] + people["first_minor"] / people["n"]) / minor_per_unit
+    )
     each["total"] = each["so_far"] + each["clv"]
     n = people["n"].to_numpy(float)
     columns = {OFTEN: frequency_class(people["frequency"])} | {name: people[c] for name, c in keyed.items()}

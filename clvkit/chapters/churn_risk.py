@@ -7,7 +7,6 @@ import pandas as pd
 
 from clvkit import numbers
 from clvkit.apportion import apportion
-from clvkit.chapters.cohort_schemes import MOST_ROWS
 from clvkit.chapters.grains import CHAPTER, minor
 from clvkit.chapters.value_holders import horizon_words, months_of
 from clvkit.checks import Check
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
     from clvkit.ledger import Ledger
     from clvkit.valuation import Valuation
 
+#: Groupings with more groups are left to ``results.json``.
+MOST_GROUPS = 12
 _BY = {OFTEN: "Repeat purchases", SEGMENT: "Segment", TIER: "Product tier", COHORT: "Cohort"}
 _WHAT = {
     (HIGH, HIGH): "worth much, likely gone in a year",
@@ -38,15 +39,15 @@ def exhibits(grains: Grains, valuation: "Valuation", ledger: "Ledger") -> list[T
 
 
 def profile_frame(grains: Grains) -> pd.DataFrame:
-    """One row a group of every grouping with more than one.
+    """One row a group of every grouping with more than one, and no more than `MOST_GROUPS`.
 
     ``by, group, customers, alive, leaving`` (P(leaves within a year) of who is there), ``hazard`` (a year), ``gone`` (P(gone in a
     year) of a customer of the group, who may have left by now), ``clv, at_risk, share`` (of the value that is at risk).
     """
     frames = [
-        frame.head(MOST_ROWS).assign(by=_BY.get(name, name))
+        frame.assign(by=_BY.get(name, name))
         for name, frame in grains.groups.items()
-        if len(frame) > 1
+        if 1 < len(frame) <= MOST_GROUPS
     ]
     frame = pd.concat([*frames, grains.base.to_frame().T.assign(by="All", group="All")], ignore_index=True)
     numeric = ["customers", "alive", "clv", "leaves", "at_risk"]
