@@ -275,7 +275,10 @@ def contract_curves(
             gaps = gaps.rename(columns={"adjusted": "mean_adjusted"}).drop(columns="p")
             parts["pairs"].append(pairs.merge(gaps, on=["one", "other"], how="left").assign(key=name))
     tables = {
-        name: pd.concat(made, ignore_index=True) if made else pd.DataFrame() for name, made in parts.items()
+        name: pd.concat(full, ignore_index=True)
+        if (full := [one for one in made if len(one)])
+        else pd.DataFrame()
+        for name, made in parts.items()
     }
     kind = kinds_of_end(watched, section.involuntary)
     named = int((watched["ended"] & watched["reason"].notna()).sum())

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 FEWEST_ENDS, ENDS_EACH = 10, 10
 #: Calibration compares so many classes of risk.
 FIFTHS = 5
+#: Its intervals hold for all classes at once with this probability: a form that is right is seldom put up for review.
+CALIBRATED = 0.99
 #: Below, a p corrected for the number of tests says that something is told from chance.
 LEVEL = 0.05
 
@@ -101,7 +103,7 @@ def regress(
     risk = x @ fit.coefficients
     place = np.searchsorted(fit.labels, stratum)
     predicted = 1 - fit.survival(at, x, place)
-    trial = calibration(predicted, t["entry"], t["until"], ended, at, interval)
+    trial = calibration(predicted, t["entry"], t["until"], ended, at, CALIBRATED)
     short = len(free.names) * ENDS_EACH
     if ended.sum() < short:
         said.append(

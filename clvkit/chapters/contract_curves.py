@@ -53,10 +53,10 @@ def drawn(found: "ContractCurves", key: str) -> Figure:
     sizes = curves[curves["renewal"] == 0].set_index("group")["at_risk"].sort_values(ascending=False)
     names = sorted(_spread(found, key) if key == "began" else sizes.index[:_LINES])
     reach = max(int(curves.loc[curves["group"].isin(names), "renewal"].max()), 1)
-    ticks = np.unique(np.linspace(0, reach, min(reach, 6) + 1).round().astype(int))
-    ends, below = [], {}
-    with style.canvas(height=3.5 + 0.2 * len(names)) as (drawing, axes):
-        for colour, name in zip(style.PALETTE, names, strict=False):
+    ticks = _ticks(found.time, reach)
+    ends = []
+    with style.canvas(height=3.5 + 0.17 * len(names)) as (drawing, axes):
+        for row, (colour, name) in enumerate(zip(style.PALETTE, names, strict=False), start=1):
             part = curves[curves["group"] == name]
             axes.fill_between(
                 part["renewal"], part["low"], part["high"], step="post", **style.BAND | {"facecolor": colour}
@@ -69,15 +69,18 @@ def drawn(found: "ContractCurves", key: str) -> Figure:
             )
             ends.append((float(part["survival"].iloc[-1]), str(name), colour))
             at = part.set_index("renewal")["at_risk"]
-            below[name] = [numbers.count(at[t]) if t in at.index else "·" for t in ticks]
+            for tick in ticks:
+                style.label(
+                    axes, tick, 0, numbers.count(at[tick]) if tick in at.index else "·", color=colour, dx=0,
+                    dy=-11 - 12 * row, ha="center",
+                )  # fmt: skip
         axes.set_xlim(0, reach)
         axes.set_ylim(0, 1)
         style.percent_axis(axes.yaxis)
-        axes.set_xticks(
-            ticks, ["\n".join([str(t), *(below[name][i] for name in names)]) for i, t in enumerate(ticks)]
-        )
+        axes.set_xticks(ticks)
         axes.set_xlabel(
-            f"{found.time.capitalize()}s since the start; below, those at risk: " + ", ".join(map(str, names))
+            f"{found.time.capitalize()}s since the start; above, in the colours of the curves, those at risk",
+            labelpad=6 + 12 * len(names),
         )
         axes.set_ylabel("Still under contract")
         label_ends(axes, ends, reach)
@@ -95,6 +98,13 @@ def drawn(found: "ContractCurves", key: str) -> Figure:
         alt=f"Falling curves of relations still under contract by {_words(key)}, at their ends: {said}.",
         frame=curves[["group", "renewal", "at_risk", "left", "survival", "low", "high"]].rename(columns={"renewal": found.time}),
     )  # fmt: skip
+
+
+def _ticks(time: str, reach: int) -> list[int]:
+    """Whole years, quarters or months, eight at most."""
+    steps = (1, 3, 6, 12, 24, 60) if time == "month" else (30, 90, 180, 365, 730, 1825)
+    step = next((one for one in steps if reach / one <= 7), steps[-1])
+    return list(range(0, reach + 1, step))
 
 
 def _spread(found: "ContractCurves", key: str) -> list[str]:
@@ -136,13 +146,20 @@ def means(found: "ContractCurves", key: str) -> Table:
             f"Of the first {within} {found.time}s, {high['group']} last {numbers.number(high['mean'], 1)} and {low['group']} "
             f"{numbers.number(low['mean'], 1)}"
         )
+    young = int(rows["mean"].isna().sum())
+    rows = rows[rows["mean"].notna()]
     ends = rows["at_risk"].astype("Int64")
+    left = (
+        f" {numbers.count(young)} more began too late to be watched for so long; they add to what is known of shorter times."
+        if young
+        else ""
+    )
     return Table(
         f"contract_means_{_slug(key)}",
         rows[["group", "relations", "mean", "low", "high", "survival", "stay_low", "stay_high"]].assign(at_risk=ends),
         title,
         f"Mean of the first {within} {found.time}s that a relation lasts (area under its Kaplan–Meier curve, with Greenwood's variance), and the share "
-        f"that lasts longer; {numbers.odds_words(found.interval)}. Groups that were not watched for so long are left blank.",
+        f"that lasts longer; {numbers.odds_words(found.interval)}.{left}",
         formats={"relations": "count", "mean": "number:1", "low": "number:1", "high": "number:1", "survival": "percent",
                  "stay_low": "percent", "stay_high": "percent", "at_risk": "count"},
         labels={"group": "Began" if key == "began" else key.capitalize(), "relations": "Relations", "mean": f"Mean {found.time}s", "low": "from",
@@ -177,9 +194,13 @@ def endings(found: "ContractCurves | None", section: "ContractsSection") -> list
     times = [t for t in _AT[found.time] if t <= last] or [int(last)]
     rows = incidence_at(curves, times)
     thick = curves[curves["at_risk"] >= FEWEST]["time"].max()
-    rows = rows[rows["time"] <= max(thick, times[0])].reset_index(drop=True)
+    rows = rows[rows["time"] <= max(thick, times[0])]
     at = int(rows["time"].max())
     end = rows[rows["time"] == at]
+    often = rows["cause"].map(end.set_index("cause")["incidence"])
+    rows = rows.assign(often=often).sort_values(
+        ["often", "time"], ascending=[False, True], ignore_index=True
+    )[["cause", "time", "incidence", "low", "high", "alone"]]
     most = end.loc[end["incidence"].idxmax()]
     both, alone = float(end["incidence"].sum()), float(end["alone"].sum())
     text = (

@@ -9,7 +9,7 @@ from clvkit import numbers
 from clvkit.chapters.driver_words import listing
 from clvkit.exhibits import Figure, Sentence, Table
 from clvkit.publish import style
-from clvkit.survival_regression import LEVEL
+from clvkit.survival_regression import CALIBRATED, LEVEL
 
 if TYPE_CHECKING:
     from clvkit.contract_analysis import ContractDrivers
@@ -239,7 +239,7 @@ def calibrated(found: "ContractDrivers") -> Table:
         rows,
         title,
         f"Share of relations left within {numbers.count(found.horizon)} {found.time}s, by fifths of predicted risk: the mean prediction of the Cox "
-        f"regression, and what was seen (Kaplan–Meier); the intervals hold for all classes at once, {numbers.odds_words(found.interval)}.",
+        f"regression, and what was seen (Kaplan–Meier); the intervals hold for all classes at once, {numbers.odds_words(CALIBRATED)}.",
         formats={"risk": "count", "relations": "count"} | dict.fromkeys(["predicted", "seen", "low", "high"], "percent"),
         labels={"risk": "Class of risk", "relations": "Relations", "predicted": "Predicted", "seen": "Seen", "low": "from", "high": "to"},
         note="The same relations were fitted, so this tells whether the form is right, and not how well others would be predicted.",
