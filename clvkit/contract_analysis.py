@@ -130,7 +130,7 @@ def contract_drivers(
     """
     import pandas as pd
 
-    said = {"time": section.time, "observed_from": section.observed_from}
+    said = {"time": section.axis, "observed_from": section.observed_from}
     frame = timed(held.relations, as_of, **said)
     values = attributes(held, section.drivers, people)
     every = design(values) if section.drivers else None
@@ -179,13 +179,13 @@ def contract_drivers(
         tail=tail.methods if tail else none,
         beyond=beyond(frame, cut, models) if cut >= 3 * width and frame["ended"].any() else none,
         rates=pd.concat(by_level, ignore_index=True) if by_level else none,
-        tenures=rates_by_tenure(frame, TENURES[section.time], interval),
-        time=section.time, interval=interval, why=why, tail_why=tail_why, notes=tuple(dict.fromkeys(notes)),
+        tenures=rates_by_tenure(frame, TENURES[section.axis], interval),
+        time=section.axis, interval=interval, why=why, tail_why=tail_why, notes=tuple(dict.fromkeys(notes)),
         concordance=found.concordance if found else float("nan"), ends=found.ends if found else int(frame["ended"].sum()),
         censored=int((frame["ended"] & (kind == INVOLUNTARY)).sum()), horizon=found.horizon if found else 0,
         robust=bool(found and found.robust), ratio_family=best.family if best else "", origin=origin.isoformat(),
         running=tail.relations if tail else 0, stayed=tail.actual if tail else 0, cut=cut, stratified=section.stratify_by,
-        at_renewals=bool(section.time == "month" and (frame["until"] % frame["width"] == 0)[frame["ended"]].all() and width > 1),
+        at_renewals=bool(section.axis == "month" and (frame["until"] % frame["width"] == 0)[frame["ended"]].all() and width > 1),
     )  # fmt: skip
 
 
@@ -245,7 +245,7 @@ def contract_curves(
     """
     import pandas as pd
 
-    frame = timed(held.relations, as_of, time=section.time, observed_from=section.observed_from)
+    frame = timed(held.relations, as_of, time=section.axis, observed_from=section.observed_from)
     period = {"month": "M", "quarter": "Q", "year": "Y"}[section.began_in]
     frame = frame.assign(began=frame["start"].dt.to_period(period).astype(str))
     keys = [] if snapshot else ["began"]
@@ -287,7 +287,7 @@ def contract_curves(
         if named
         else pd.DataFrame()
     )
-    return ContractCurves(**tables, incidence=incidence, time=section.time, interval=interval,
+    return ContractCurves(**tables, incidence=incidence, time=section.axis, interval=interval,
                           ends=int(watched["ended"].sum()), named=named, grouped_ends=bool(section.involuntary))  # fmt: skip
 
 

@@ -9,7 +9,6 @@ from clvkit.leaving_section import LeavingSection, require_drivers
 from clvkit.ledger.side_fields import source_that_holds
 from clvkit.revenue_section import RevenueRetentionSection
 from clvkit.rules import RuleBroken, did_you_mean, listed
-from clvkit.section import Section
 
 if TYPE_CHECKING:
     from clvkit.ledger.bills import Billing

@@ -42,17 +42,18 @@ class LeavingSection(Section):
         (),
         description="Reasons of an end that are no choice to leave, as they are written: [payment_failed, deceased].",
     )
-    time: Literal["month", "day"] = Field(
-        "month",
+    tenure_in: Literal["month", "day"] | None = Field(
+        None,
         description=(
-            "What tenure is counted in: month, where relations end with a month of theirs; day, where they may end on any day."
+            "What tenure is counted in where survival is analysed: month, or day; null: days where contracts may be left on any "
+            "(`time`), else months."
         ),
     )
     mean_within: int | None = Field(
         None,
         ge=1,
         description=(
-            "The mean lifetime counts so much of the first of it. Unit: months or days, as `time` says; null: as long as ten of "
+            "The mean lifetime counts so much of the first of it. Unit: months or days, as `tenure_in` says; null: as long as ten of "
             "each group were watched."
         ),
     )
@@ -60,6 +61,11 @@ class LeavingSection(Section):
         "quarter",
         description="Relations are compared by when they began: by month, quarter or year.",
     )
+
+    @property
+    def axis(self) -> Literal["month", "day"]:
+        """What tenure is counted in."""
+        return self.tenure_in or ("day" if getattr(self, "time", None) == "continuous" else "month")
 
 
 def known_names(ledger: "LedgerSection", source: str) -> list[str]:

@@ -188,7 +188,7 @@ def test_a_snapshot_has_no_earlier_date_and_no_cohorts():
 
 
 def test_days_give_what_months_give():
-    one, other = analysed(table()), analysed(table(), SECTION.model_copy(update={"time": "day"}))
+    one, other = analysed(table()), analysed(table(), SECTION.model_copy(update={"tenure_in": "day"}))
     mine, theirs = (x.effects.set_index("level")["multiplier"] for x in (one, other))
     np.testing.assert_allclose(mine, theirs, rtol=0.06)
     scale = [
