@@ -246,3 +246,32 @@ def test_every_scheme_ties_to_any_ledger(tmp_path_factory, log):
     schemes = made(seen, by={"a": ("channel", "period", "category"), "b": ("product",)})
     assert all(check.status == "pass" for check in words.ties(schemes, seen.ledger))
     assert schemes.ledger["gross_minor"] == sum(amount for _, _, amount, _ in log)
+
+
+def test_everybody_who_is_valued_is_in_one_group_of_each_grouping(seen, tmp_path):
+    """Ann, Bob, Cyd and Dan by product tier, by cohort, and by a mark of the customers table."""
+    from clvkit.grains import COHORT, TIER, people_of
+    from clvkit.study import with_values
+    from clvkit.workbench import Workbench
+
+    section = {"tiers": TIERS, "flags": ["vulnerable"], "by": ["region", "period"], "grain": "quarter"}
+    study = with_values(seen.study, {"cohorts": section})
+    run = Workbench(study, study_folder=tmp_path / "s", folder=tmp_path / "s" / "draft", stem="x")
+    people, keyed = people_of(run)
+    assert people["n"].sum() == 4 and people["first_minor"].sum() == 1000 + 2401 + 4000 + 100
+    held = {name: people.groupby(column)["n"].sum().to_dict() for name, column in keyed.items()}
+    assert held[TIER] == {"cheap": 2, "dear": 2}
+    assert held["vulnerable"] == {"yes": 1, "no": 2, NOT_KNOWN: 1}
+    assert held[COHORT] == {"north · 2024 Q1": 2, "south · 2024 Q1": 1, f"{NOT_KNOWN} · 2024 Q2": 1}
+
+
+def test_cohorts_by_channel_need_what_names_it(tmp_path):
+    from clvkit.errors import StudyError
+
+    text = STUDY.replace("COSTS", "") + "cohorts: {by: [channel, period]}\n"
+    (tmp_path / "shop.yml").write_text(text)
+    with pytest.raises(StudyError, match="must be given where cohorts.by goes by channel"):
+        load_study(tmp_path / "shop.yml")
+    (tmp_path / "shop.yml").write_text(text.replace("channel", "chanel"))
+    with pytest.raises(StudyError, match="did you mean 'channel'"):
+        load_study(tmp_path / "shop.yml")
