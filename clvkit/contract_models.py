@@ -125,6 +125,11 @@ class ContractFits:
         return max(self.parts.values(), key=lambda one: (one.sbg is not None, one.relations))
 
     @property
+    def main_months(self) -> int:
+        """Months from renewal to renewal in that period."""
+        return next(months for months, one in self.parts.items() if one is self.main)
+
+    @property
     def sbg(self) -> "Fit":
         """The sBG of the main period."""
         return self.main.sbg

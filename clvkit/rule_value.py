@@ -119,25 +119,32 @@ class ContractsByRule:
     curves : ``renewals`` (0 to the last), one column of shares of new contracts that make so many for the model and each rule.
     values : ``name, label, value`` (of running contracts within the horizon, major units), ``gap`` and ``gap_share`` to the model's, which
         is the first row.
+    months : between two renewals of the contracts that the curves are of, the period that most have; ``periods``, how many there are.
     """
 
     model: str
     curves: "pd.DataFrame"
     values: "pd.DataFrame"
+    months: int = 1
+    periods: int = 1
 
 
 def contract_rules(
-    section: RetentionRuleSection | None, cells: "pd.DataFrame", months: float
+    section: RetentionRuleSection | None, cells: "pd.DataFrame", months: int
 ) -> dict[str, RenewalRule]:
     """The rules that renewals are held against: those of the study, and one rate for all, that of the data.
 
-    ``cells`` are of `clvkit.contracts.Contracts.cells`; ``months`` is the time between renewals.
+    ``cells`` are of `clvkit.contracts.Contracts.cells`; ``months`` is the time between renewals. The one rate is 1, which keeps
+    everybody, where no renewal was due.
     """
-    rate = one_rate(*(cells[column].to_numpy() for column in ("renewals", "ended", "entry", "n")))
-    period = {1: "month", 3: "quarter", 6: "half_year", 12: "year"}[int(months)]
-    same = RateRule.constant(rate, period)
-    label = f"{same.label}: that of all renewals so far"
-    rules = {ONE_RATE: RateRule(ONE_RATE, label, same.rates, same.months)}
+    from clvkit import numbers
+    from clvkit.contract_calendar import billed_words
+
+    columns = [cells[column].to_numpy() for column in ("renewals", "ended", "entry", "n")]
+    due = bool(len(cells)) and ((columns[0] + columns[1] - columns[2]) * columns[3]).sum() > 0
+    rate = one_rate(*columns) if due else 1.0
+    label = f"One rate for all billed {billed_words(months)}, {numbers.percent(rate)}: that of their renewals so far"
+    rules = {ONE_RATE: RateRule(ONE_RATE, label, ((1, rate),), months)}
     rules |= {rule.name: rule for rule in rules_of(section)}
     return {name: RenewalRule(rule, months) for name, rule in rules.items()}
 
@@ -164,24 +171,24 @@ def contracts_by_rule(
     """
     import pandas as pd
 
-    from clvkit.contract_value import contract_value
-    from clvkit.contracts_section import MONTHS
+    from clvkit.contract_value import ByPeriod, contract_value
 
-    used, steps = fits.used, np.arange(renewals + 1)
-    rules = contract_rules(rule, held.cells(), MONTHS[section.period])
+    used, steps, main = fits.used, np.arange(renewals + 1), fits.main_months
+    rules = {months: contract_rules(rule, held.cells(period_months=months), months) for months in fits.parts}
     curves = {"renewals": steps, used.process: survivors(used, steps)}
     rows = [(used.process, used.model.label, value.equity.value)]
-    for name, one in rules.items():
+    for name, one in rules[main].items():
         curves[name] = one.survival(None, steps)
+        every = ByPeriod({months: AsFit(of[name]) for months, of in rules.items()})
         made = contract_value(
-            AsFit(one), held, section, worth, as_of=as_of, currency=currency, days_per_year=days_per_year
+            every, held, section, worth, as_of=as_of, currency=currency, days_per_year=days_per_year
         )
         rows.append((name, one.rule.label, made.equity.value))
     values = pd.DataFrame(rows, columns=["name", "label", "value"])
     model = values["value"].iloc[0]
     values["gap"] = values["value"] - model
     values["gap_share"] = values["gap"] / model if model else np.nan
-    return ContractsByRule(used.model.label, pd.DataFrame(curves), values)
+    return ContractsByRule(used.model.label, pd.DataFrame(curves), values, main, len(fits.parts))
 
 
 def survivors(fit: "Fit", renewals: np.ndarray, draws: int = 400) -> np.ndarray:

@@ -8,6 +8,7 @@ import pandas as pd
 from clvkit import numbers
 from clvkit.chapters.drawing import label_ends
 from clvkit.chapters.value_holders import horizon_words
+from clvkit.contract_calendar import billed_words
 from clvkit.exhibits import Figure, Sentence, Table
 from clvkit.publish import style
 from clvkit.rule_retention import LABEL, rules_of
@@ -171,12 +172,12 @@ def contracts(run: "Workbench", found: "tuple[ContractFits, ContractValue, bool]
         renewals=RENEWALS, as_of=study.as_of, currency=study.currency, days_per_year=study.days_per_year,
     )  # fmt: skip
     return [
-        contract_curves(made, study.contracts.period),
+        contract_curves(made),
         contract_values(made, study.currency, study.value.horizon_months),
     ]
 
 
-def contract_curves(made: ContractsByRule, period: str) -> Figure:
+def contract_curves(made: ContractsByRule) -> Figure:
     """Survivors by renewal, of the model and of every rule."""
     frame, last = made.curves, int(made.curves["renewals"].iloc[-1])
     names = [name for name in frame if name != "renewals"]
@@ -202,7 +203,7 @@ def contract_curves(made: ContractsByRule, period: str) -> Figure:
         drawing,
         f"Of {numbers.count(COHORT)} new contracts {numbers.count(COHORT * row[model])} make {at} renewals by {made.model}, "
         f"{numbers.count(COHORT * row[ONE_RATE])} if one rate held for all",
-        f"Share of new contracts by renewals made, one each {period.replace('_', ' ')}; at the right, survivors of {numbers.count(COHORT)}. "
+        f"Share of new contracts billed {billed_words(made.months)} by renewals made; at the right, survivors of {numbers.count(COHORT)}. "
         f"Solid: {made.model}, fitted to the renewals. Dashed: {'; '.join(labels[name] for name in names[1:])}: each {LABEL}.",
         alt="Falling curves. "
         + "; ".join(f"{labels[name]}: {numbers.percent(row[name])} after {at} renewals" for name in names)
@@ -236,5 +237,7 @@ def contract_values(made: ContractsByRule, currency: str, months: float) -> Tabl
         labels={"what": "By", "kind": "Which is", "value": f"Value, {money}", "gap": "Gap", "gap_share": "of the model's"}
         | {f"renewal_{t}": f"Renewal {t}" for t in at},
         note="The value is of contracts that run, most of which have made renewals before: the model knows that those stay longer, and a rate for all "
-        "does not. A rule states what nobody has measured, and is not chosen for the value that it gives.",
+        "does not. "
+        + ("Where contracts are billed in several ways, each has a rate and a model of its own, and renewals are of those that most have. " if made.periods > 1 else "")
+        + "A rule states what nobody has measured, and is not chosen for the value that it gives.",
     )  # fmt: skip
