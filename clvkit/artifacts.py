@@ -277,13 +277,25 @@ def _contract_fits(bench: "Workbench") -> Any:
     return fit_both(held, section, study.models, study.days_per_year, before=before)
 
 
+def _contract_lifetime(bench: "Workbench") -> Any:
+    from clvkit.contract_continuous import fit_continuous
+
+    study = bench.study
+    return fit_continuous(bench.contracts(), bench.seen.contract_section, study.as_of, study.days_per_year)
+
+
+def contracts_valued_with(bench: "Workbench") -> Any:
+    """The fits that contracts are valued with: of renewals, or of the days that they last."""
+    return bench.get("contract_lifetime" if bench.study.contracts.time == "continuous" else "contract_fits")
+
+
 def _contract_value(bench: "Workbench") -> Any:
     from dataclasses import replace
 
     from clvkit.contract_value import contract_value
 
     study = bench.study
-    made = contract_value(bench.get("contract_fits"), bench.contracts(), study.contracts, study.value, as_of=study.as_of,
+    made = contract_value(contracts_valued_with(bench), bench.contracts(), study.contracts, study.value, as_of=study.as_of,
                           currency=study.currency, days_per_year=study.days_per_year, seed=study.models.sampler.seed)  # fmt: skip
     latest = bench.get("contract_backtests").latest
     return made if latest is None else replace(made, trial=latest.held)
@@ -293,7 +305,7 @@ def _contract_scores(bench: "Workbench") -> "pd.DataFrame":
     from clvkit.contract_scores import contract_scores
 
     study = bench.study
-    return contract_scores(bench.get("contract_fits"), bench.contracts(), study.contracts, study.value, as_of=study.as_of,
+    return contract_scores(contracts_valued_with(bench), bench.contracts(), study.contracts, study.value, as_of=study.as_of,
                            currency=study.currency, days_per_year=study.days_per_year)  # fmt: skip
 
 
@@ -449,7 +461,8 @@ _TRYING = (*_SEEING, "clvkit.accuracy", "clvkit.backtest", "clvkit.backtest_orig
 _RELATIONS = ("clvkit.contracts", "clvkit.contracts_section", "clvkit.contract_calendar", "clvkit.contract_relations",
               "clvkit.contract_trials")  # fmt: skip
 _RENEWING = (*_SEGMENTS, *_RELATIONS, "clvkit.contracts_fit", "clvkit.contract_models", "clvkit.contract_past",
-             "clvkit.contract_worth", "clvkit.contract_apart", "clvkit.contract_value", "clvkit.value", "clvkit.estimate")  # fmt: skip
+             "clvkit.contract_worth", "clvkit.contract_apart", "clvkit.contract_continuous", "clvkit.residual_life",
+             "clvkit.parametric_survival", "clvkit.contract_value", "clvkit.value", "clvkit.estimate")  # fmt: skip
 _LEARNING = (*_VALUING, *_SPENDING, *_TRYING, "clvkit.features", "clvkit.feature_sources", "clvkit.time_split", "clvkit.elastic_net",
              "clvkit.paired", "clvkit.feature_gain", "clvkit.challenger", "clvkit.challenger_run", "clvkit.holdout_forecasts")  # fmt: skip
 _LEAVING = (*_RENEWING, "clvkit.leaving_section", "clvkit.contract_analysis", "clvkit.contract_survival", "clvkit.relation_times",
@@ -474,6 +487,9 @@ KINDS: dict[str, Kind] = {
     "contract_value": Kind(_contract_value, settings.contract_value, "clvkit.contract_value:ContractValue",
                            ("contracts", "contract_fits", "contract_backtests"), (*_RENEWING, "clvkit.contract_backtest"),
                            (*_MATHS, *_ENGINE)),
+    "contract_lifetime": Kind(_contract_lifetime, settings.contract, "clvkit.contract_continuous:ContinuousFits", ("contracts",),
+                              (*_RELATIONS, "clvkit.contract_continuous", "clvkit.parametric_survival", "clvkit.residual_life"),
+                              (*_MATHS, *_ENGINE)),
     "contract_scores": Kind(_contract_scores, settings.contract_value, None, ("contracts", "contract_fits"),
                             (*_RENEWING, "clvkit.contract_scores"), (*_MATHS, *_ENGINE)),
     "customer_total": Kind(_customer_total, settings.customer_total, "clvkit.customer_total:CustomerTotal", ("ledger",),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clvkit.contract_trials import CONVERTED, RUNNING, conversion
-from clvkit.contract_worth import Money, kinds_of, worth
+from clvkit.contract_worth import DAY, Money, kinds_of, worth
 from clvkit.estimate import Estimate
 from clvkit.value import stretch
 
@@ -84,6 +84,12 @@ def trial_worth(
             continue
         fit = fits.of(int(months), plain=True)
         drawn, within = stretch(fit.posterior(draws), draws), int(value.horizon_months // months)
+        if getattr(fits, "daily", False):
+            days = months * money.days_per_year / 12
+            d, horizon = money.per_period(DAY), value.horizon_months * money.days_per_year / 12
+            one = fit.model.derl(drawn, np.zeros(1), d, horizon).reshape(-1) / days
+            new, told = new + one * part["fee"].sum(), told + len(part)
+            continue
         d = money.per_period(int(months))
         one = 1 + np.asarray(fit.model.derl(drawn, np.zeros(1, np.int64), d, within)).reshape(-1) / (1 + d)
         new, told = new + one * part["fee"].sum(), told + len(part)

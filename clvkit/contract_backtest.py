@@ -223,7 +223,7 @@ def from_origin(
     before, after = as_known(table, section, origin), as_known(table, section, end)
     fits = fit_both(before, section, models, days_per_year)
     money = Money(1.0, 0.0, section.fee_growth, days_per_year)
-    rows = running(before.relations, fits.column, money, origin, end)
+    rows = running(before.relations, fits, money, origin, end)
     rows["fee"] = rows["fee"].where(~rows["customer"].isin(_foreign(before, currency)), 0.0)
     came = what_was_paid(rows, before, after, end)
     rows, came = rows[came["known"]].reset_index(drop=True), came[came["known"]].reset_index(drop=True)
@@ -296,7 +296,7 @@ def _forecast(
     stays = np.zeros((draws, len(kinds)))
     rng = np.random.default_rng(seed)
     outcome = {name: np.zeros(draws) for name in MEASURES}
-    for (months, segment), part in kinds.groupby(["period_months", "segment"], sort=True):
+    for (months, segment), part in kinds.groupby(["unit_months", "segment"], sort=True):
         fit = fits.of(int(months), str(segment))
         drawn, at = stretch(fit.posterior(draws), draws), part.index.to_numpy()
         ahead = np.minimum(part["sure"], part["within"]).to_numpy()

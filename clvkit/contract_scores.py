@@ -34,7 +34,7 @@ def priced(
 
     money = Money.of(value, section, days_per_year)
     until = horizon_end(as_of, value.horizon_months, days_per_year)
-    rows = running(held.relations, fits.column, money, as_of, until)
+    rows = running(held.relations, fits, money, as_of, until, section.notice_days)
     foreign = rows["customer"].isin(foreign_customers(held, currency))
     return rows[rows["fee"].gt(0) & ~foreign].reset_index(drop=True), money
 
@@ -56,7 +56,7 @@ def contract_scores(
     if rows.empty:
         return pd.DataFrame({"customer": pd.Series(dtype=str)} | {name: pd.Series(dtype=float) for name in ("clv_contracts", "low", "high")})  # fmt: skip
     kinds, place = kinds_of(rows)
-    first = fits.of(int(kinds["period_months"].iloc[0]), str(kinds["segment"].iloc[0]))
+    first = fits.of(int(kinds["unit_months"].iloc[0]), str(kinds["segment"].iloc[0]))
     sampled = len(first.posterior(value.posterior_draws)) > 1
     found = worth(fits, kinds, money, value.posterior_draws if sampled else 1).expected
     tails = [(1 - value.interval) / 2, (1 + value.interval) / 2]

@@ -75,6 +75,8 @@ class ContractValue:
     counts : relations ``announced``, ``paused``, and ``on_trial``.
     draws, outcome_draws : equity of each posterior draw, and what may come in it.
     trial : the projection tried on what came after the study's latest earlier date; None where it names none.
+    how : the distribution that contracts which may end on any day are valued with; empty where they renew. ``renewals`` are
+        then days under contract.
     """
 
     equity: Estimate
@@ -97,6 +99,7 @@ class ContractValue:
     draws: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False)
     outcome_draws: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False)
     trial: Held | None = None
+    how: str = ""
 
     def save(self, folder: Path) -> None:
         """Write the tables as Parquet, the draws as NumPy, and the rest as JSON."""
@@ -107,6 +110,7 @@ class ContractValue:
             np.save(folder / f"{name}.npy", getattr(self, name))
         made = {name: (one := getattr(self, name)) and one.to_json() for name in _ESTIMATES}
         said = {"estimates": made, "unpriced": self.unpriced, "counts": self.counts}
+        said["how"] = self.how
         said["trial"] = self.trial and self.trial.to_json()
         (folder / "contract_value.json").write_text(json.dumps(said), encoding="utf-8")
 
@@ -120,7 +124,15 @@ class ContractValue:
         frames = {name: pd.read_parquet(folder / f"{name}.parquet") for name in _FRAMES}
         drawn = {name: np.load(folder / f"{name}.npy") for name in ("draws", "outcome_draws")}
         trial = said["trial"] and Held.from_json(said["trial"])
-        return cls(**made, **frames, **drawn, unpriced=said["unpriced"], counts=said["counts"], trial=trial)
+        return cls(
+            **made,
+            **frames,
+            **drawn,
+            unpriced=said["unpriced"],
+            counts=said["counts"],
+            trial=trial,
+            how=said["how"],
+        )
 
 
 @dataclass(frozen=True)
@@ -165,7 +177,7 @@ def contract_value(
     fits = fits if hasattr(fits, "of") and hasattr(fits, "column") else ForAll(fits)
     money = Money.of(value, section, days_per_year)
     until = horizon_end(as_of, value.horizon_months, days_per_year)
-    every = running(held.relations, fits.column, money, as_of, until)
+    every = running(held.relations, fits, money, as_of, until, section.notice_days)
     foreign = every["customer"].isin(foreign_customers(held, currency))
     priced = every["fee"].gt(0) & ~foreign
     rows = every[priced].reset_index(drop=True)
@@ -191,9 +203,10 @@ def contract_value(
     return ContractValue(
         Estimate.from_draws(equity, **made),
         None if endless is None else Estimate.from_draws(endless, **made),
-        Estimate.from_draws(counted, interval=value.interval, unit="renewals"),
+        Estimate.from_draws(counted, interval=value.interval, unit="days" if getattr(fits, "daily", False) else "renewals"),
         **tables,
         curve=_curve(fits, rows, money, value, draws),
+        how=fits.label if getattr(fits, "daily", False) else "",
         unpriced=int((~priced & ~apart).sum()),
         outcome=Estimate.from_draws(luck, **made, kind="outcome"),
         plain=None if plain is None else Estimate.from_draws(plain, **made),
@@ -214,7 +227,7 @@ def fits_draws(fits, kinds: "pd.DataFrame", count: int) -> np.ndarray:
     if kinds.empty:
         return np.zeros((1, 1))
     first = kinds.iloc[0]
-    return fits.of(int(first["period_months"]), str(first["segment"])).posterior(count)
+    return fits.of(int(first["unit_months"]), str(first["segment"])).posterior(count)
 
 
 def foreign_customers(held: "Contracts", currency: str) -> set[str]:
@@ -278,7 +291,7 @@ def _sure(
 
     certain = np.where(kinds["left"] == UNKNOWN, kinds["sure"], kinds["left"])
     certain = np.minimum(certain, kinds["within"]).astype(float)
-    rate = [money.per_period(int(months)) for months in kinds["period_months"]]
+    rate = [money.per_period(int(months)) for months in kinds["unit_months"]]
     each = np.array([float(renewals_worth(k, d)) for k, d in zip(certain, rate, strict=True)])
     return Estimate(float(each @ weight), interval=interval, unit=currency)
 
@@ -288,7 +301,8 @@ def _curve(fits, rows: "pd.DataFrame", money: Money, value: "ValueSection", draw
     import pandas as pd
 
     tails, parts = [(1 - value.interval) / 2, (1 + value.interval) / 2], []
-    for months, part in rows.groupby("period_months", sort=True):
+    by_period = [] if getattr(fits, "daily", False) else rows.groupby("period_months", sort=True)
+    for months, part in by_period:
         most = min(int(part["renewals"].max()), MOST_RENEWALS)
         within = max(int(round(value.horizon_months / months, 9)), 1)
         fit = fits.of(int(months), plain=True)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from clvkit.contract_models import ContractFits
     from clvkit.contracts_section import ContractsSection
 
-KIND = ["period_months", "segment", "decided", "sure", "left", "within"]
+KIND = ["unit_months", "segment", "decided", "sure", "left", "within"]
+DAY = 0  # the unit of contracts that may end on any day, where others have months
 UNKNOWN = -1  # how many renewals are left, of relations that nobody has cancelled
 ENDLESS = np.int64(2**40)  # renewals of relations that are not limited by a horizon
 _FLAT = 1e-5  # a rate per period below which variances are those at it: they divide by its square
@@ -47,8 +48,9 @@ class Money:
         return (1 + self.rate) / (1 + self.growth) - 1
 
     def per_period(self, months: int) -> float:
-        """The net rate of a period of so many months."""
-        return (1 + self.net) ** (months / 12) - 1
+        """The net rate of a period of so many months; of a day, where they are `DAY`."""
+        years = 1 / self.days_per_year if months == DAY else months / 12
+        return (1 + self.net) ** years - 1
 
 
 def horizon_end(as_of: date, months: float, days_per_year: float) -> date:
@@ -61,9 +63,12 @@ def horizon_end(as_of: date, months: float, days_per_year: float) -> date:
 
 
 def running(
-    relations: "pd.DataFrame", column: str | None, money: Money, as_of: date, until: date
+    relations: "pd.DataFrame", fits, money: Money, as_of: date, until: date, notice_days: int = 0
 ) -> "pd.DataFrame":
     """Running relations with what their value depends on; renewals count that are due up to ``until``.
+
+    ``fits`` say what parts relations (``column``), and whether they may end on any day (``daily``): then days stand for
+    renewals, and ``notice_days`` of them are sure.
 
     Returns
     -------
@@ -73,7 +78,9 @@ def running(
     """
     import pandas as pd
 
-    rows = relations[~relations["ended"]].reset_index(drop=True)
+    rows, column = relations[~relations["ended"]].reset_index(drop=True), fits.column
+    if getattr(fits, "daily", False):
+        return _by_day(rows, money, as_of, until, notice_days)
     months, due = rows["period_months"].to_numpy(np.int64), rows["due"]
     announced = rows["announced"].notna().to_numpy()
     left = np.full(len(rows), UNKNOWN, np.int64)
@@ -84,7 +91,21 @@ def running(
     sure = np.where(announced, 0, rows["decided"] - rows["renewals"]).clip(min=0)
     segment = "" if column is None else rows[column].fillna("not named").astype(str)
     of_fee = money.margin * (1 + money.net) ** -years
-    return rows.assign(segment=segment, sure=sure, left=left, within=within, of_fee=of_fee,
+    return rows.assign(unit_months=months, segment=segment, sure=sure, left=left, within=within, of_fee=of_fee,
+                       paid=of_fee * rows["fee"].to_numpy(float))  # fmt: skip
+
+
+def _by_day(rows: "pd.DataFrame", money: Money, as_of: date, until: date, notice_days: int) -> "pd.DataFrame":
+    """The same of contracts that may end on any day, and pay as they go."""
+    import pandas as pd
+
+    today = pd.Timestamp(as_of)
+    announced, within = rows["announced"].notna(), (pd.Timestamp(until) - today).days
+    left = (rows["announced"] - today).dt.days.fillna(UNKNOWN).astype("int64")
+    tenure = (today - rows["start"]).dt.days + 1  # today is paid for
+    sure = np.where(announced, 0, notice_days)
+    of_fee = money.margin / (rows["period_months"].to_numpy(float) * money.days_per_year / 12)
+    return rows.assign(unit_months=DAY, segment="", decided=tenure + sure, sure=sure, left=left, within=within, of_fee=of_fee,
                        paid=of_fee * rows["fee"].to_numpy(float))  # fmt: skip
 
 
@@ -148,7 +169,7 @@ def worth(
         name: np.zeros((draws, len(kinds)))
         for name in ("expected", *(("weighted", "variance") if more else ()))
     }
-    for (months, segment), part in kinds.groupby(["period_months", "segment"], sort=True):
+    for (months, segment), part in kinds.groupby(["unit_months", "segment"], sort=True):
         fit = fits.of(int(months), str(segment), plain=plain)
         drawn = stretch(fit.posterior(draws), draws)
         d = 0.0 if undiscounted else money.per_period(int(months))
@@ -201,12 +222,12 @@ def comes(
     """
     rng, draws = np.random.default_rng(seed), len(found.expected)
     paid = rows["paid"].to_numpy(float)
-    models = [fits.of(int(m), str(s)) for m, s in zip(kinds["period_months"], kinds["segment"], strict=True)]
+    models = [fits.of(int(m), str(s)) for m, s in zip(kinds["unit_months"], kinds["segment"], strict=True)]
     if len(rows) > SIMULATED or not all(hasattr(one.model, "simulate_future") for one in models):
         weight, square = (np.bincount(place, w, minlength=len(kinds)) for w in (paid, paid**2))
         return found.expected @ weight + np.sqrt(found.variance @ square) * rng.standard_normal(draws)
     total = np.zeros(draws)
-    for (months, segment), part in rows.groupby(["period_months", "segment"], sort=True):
+    for (months, segment), part in rows.groupby(["unit_months", "segment"], sort=True):
         fit, d = fits.of(int(months), str(segment)), money.per_period(int(months))
         drawn, left = stretch(fit.posterior(draws), draws), part["left"].to_numpy()
         within, sure = part["within"].to_numpy(), part["sure"].to_numpy()

@@ -83,6 +83,13 @@ class ContractsSection(LeavingSection):
             "`about` of the source gives; null: all have the same model."
         ),
     )
+    time: Literal["periods", "continuous"] = Field(
+        "periods",
+        description=(
+            "When contracts can be left: periods: at a renewal; continuous: on any day, what was paid too much being given back; "
+            "then they are valued by a lifetime distribution, a fee being spread evenly over its period."
+        ),
+    )
     fee_growth: float = Field(
         0.0,
         gt=-0.5,

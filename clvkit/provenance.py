@@ -20,6 +20,7 @@ KIND_WORDS = {
     "cells": "customers who are alike in frequency, recency and T, counted",
     "contract_fits": "models of renewals fitted to the relations",
     "contract_value": "what running contracts are worth",
+    "contract_lifetime": "the days that contracts last, where they may end on any",
     "contract_scores": "what the running contracts of each customer are worth",
     "customer_total": "what customers are worth, by purchases and contracts together",
     "contract_backtests": "renewals forecast from earlier dates, beside what came",

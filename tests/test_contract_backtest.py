@@ -13,6 +13,7 @@ from clvkit.backtest import BacktestSection
 from clvkit.chapters import contract_backtest as words
 from clvkit.contract_backtest import ContractBacktests, back_test, what_was_paid
 from clvkit.contract_past import as_known
+from clvkit.contract_value import ForAll
 from clvkit.contract_verdict import checks
 from clvkit.contract_worth import Money, running
 from clvkit.contracts_section import ContractsSection
@@ -44,7 +45,7 @@ def test_what_came_by_hand():
         ("C8", "f", "2023-12-15", None, "y", 96.0, "year"),
     ], columns=COLUMNS)  # fmt: skip
     before, after = (as_known(rows, said, day) for day in (ORIGIN, AS_OF))
-    ran = running(before.relations, None, Money(1.0, 0.0), ORIGIN, AS_OF)
+    ran = running(before.relations, ForAll(None), Money(1.0, 0.0), ORIGIN, AS_OF)
     came = what_was_paid(ran, before, after, AS_OF)
     assert ran["customer"].tolist() == ["a", "b", "c", "d", "f"] and ran["within"].tolist() == [
         12,
@@ -70,7 +71,7 @@ def test_nobody_pays_in_a_pause():
                          ("C2", "a", "2023-09-10", None, "p", 10.0, "month")], columns=COLUMNS)  # fmt: skip
     before, after = (as_known(rows, said, day) for day in (ORIGIN, AS_OF))
     came = what_was_paid(
-        running(before.relations, None, Money(1.0, 0.0), ORIGIN, AS_OF), before, after, AS_OF
+        running(before.relations, ForAll(None), Money(1.0, 0.0), ORIGIN, AS_OF), before, after, AS_OF
     )
     assert came["renewals"].tolist() == [12] and came["value"].tolist() == [
         110.0

@@ -85,6 +85,11 @@ def answer(value: ContractValue, billed: bool, valuation: "Valuation | None", st
             f"Their bills are not among the orders. With the {numbers.money(purchases, study.currency)} of purchases the customers "
             f"are worth {numbers.money(one.value + purchases, study.currency)} together, and nothing is in it twice."
         )
+    if value.how:
+        text += (
+            f" Contracts may end on any day, and are valued by a {value.how}, a fee being spread evenly over its period; what follows "
+            "on renewals is for comparison."
+        )
     if value.outcome is not None and value.outcome.low is not None:
         low, high = numbers.monies([value.outcome.low, value.outcome.high], study.currency)
         text += f" With the luck of single contracts, what comes may lie between {low} and {high}."
