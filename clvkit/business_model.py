@@ -246,9 +246,9 @@ def kind_checks(found: KindOfBusiness) -> list[Check]:
     """Whether the kind of business is clear, and whether the study agrees with the data."""
     from clvkit import numbers
 
-    shared = {"unit": "share", "threshold": FEW, "chapter": "04_value"}
+    shared = {"unit": "share", "threshold": FEW, "chapter": "03_retention"}
     checks = [Check("business_model.kind", "What kind of business it is", "info", found.sentence(), value=found.verdict,
-                    threshold=found.declared, severity="info", chapter="04_value")]  # fmt: skip
+                    threshold=found.declared, severity="info", chapter="03_retention")]  # fmt: skip
     if 0 < found.under_contract < FEW and found.declared == "auto":
         checks.append(Check(
             "business_model.few_contracts", "Enough customers have a contract to model them", "review",

@@ -66,7 +66,10 @@ class Seen:
 
     def has(self, name: str) -> bool:
         """Whether a customers table says anything under ``name``."""
-        return any(bool({f"about_{name}", name} & set(table.columns)) for table in self.known[0])
+        columns = {f"about_{name}", name}  # a field that the source does not have stands there as nulls
+        return any(
+            table[column].notna().any() for table in self.known[0] for column in columns & set(table.columns)
+        )
 
     def with_segment(self, purchases: "ir.Table") -> "ir.Table":
         """The purchases with ``segment`` as `segment` has it, null where nothing is written of their customer."""

@@ -9,6 +9,7 @@ from clvkit import numbers
 from clvkit.business_model import kind_checks
 from clvkit.chapters.drawing import label_ends
 from clvkit.contract_checks import contract_checks
+from clvkit.contract_calendar import billed_words
 from clvkit.contract_survival import (
     Comparison,
     Readings,
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from clvkit.workbench import Workbench
 
 FEWEST = 10  # curves are drawn to so many relations at risk
-_EACH = {"month": "monthly", "quarter": "quarterly", "half_year": "half-yearly", "year": "yearly",
-         "two_years": "two-yearly", "three_years": "three-yearly"}  # fmt: skip
 
 
 def kind(found: "KindOfBusiness") -> list[Sentence | Table]:
@@ -74,12 +73,12 @@ def exhibits(run: "Workbench") -> list[Sentence | Table | Figure]:
     interval, section = study.retention.interval, study.contracts
     curve = survival(held.cells(), interval)
     shown: list[Sentence | Table | Figure] = [
-        answer(held, curve, section.period),
+        answer(held, curve),
         relations_by_plan(held, interval),
     ]
     if len(curve) > 1:
         groups = by_group(held.relations, "plan", interval)
-        shown += [drawn(curve, groups, section.period, interval), at_renewals(curve, interval)]
+        shown += [drawn(curve, groups, interval), at_renewals(curve, interval)]
     compared = compare(held.relations, "plan")
     if len(compared.pairs):
         shown.append(differences(compared))
@@ -89,7 +88,7 @@ def exhibits(run: "Workbench") -> list[Sentence | Table | Figure]:
     return shown
 
 
-def answer(held: "Contracts", curve: "pd.DataFrame", period: str) -> Sentence:
+def answer(held: "Contracts", curve: "pd.DataFrame") -> Sentence:
     """How many contracts there are and how many renew."""
     relations = held.relations
     ended, wins = int(relations["ended"].sum()), int((relations["relation"] > 1).sum())
@@ -101,8 +100,10 @@ def answer(held: "Contracts", curve: "pd.DataFrame", period: str) -> Sentence:
     known = curve[curve["at_risk"] >= FEWEST]
     if len(known) > 1:
         last = int(known["renewal"].max())
+        periods = held.relations["period_months"].unique()
+        each = billed_words(int(periods[0])) + " " if len(periods) == 1 else ""
         text += (
-            f" **{numbers.percent(known['survival'].iloc[1])}** are renewed the first time; after {last} {_EACH[period]} "
+            f" **{numbers.percent(known['survival'].iloc[1])}** are renewed the first time; after {last} {each}"
             f"renewals **{numbers.percent(known['survival'].iloc[-1])}** are still there. Of the first {last} renewals, a "
             f"relation makes {numbers.number(mean_renewals(curve, last), 1)} on average."
         )
@@ -144,7 +145,7 @@ def _first(relations: "pd.DataFrame", interval: float) -> float:
     return float(curve["survival"].iloc[1]) if len(curve) > 1 else np.nan
 
 
-def drawn(curve: "pd.DataFrame", groups: "pd.DataFrame", period: str, interval: float) -> Figure:
+def drawn(curve: "pd.DataFrame", groups: "pd.DataFrame", interval: float) -> Figure:
     """The curve of all, with its band and the number at risk, and those of plans."""
     seen, names = curve[curve["at_risk"] >= FEWEST], list(groups["group"].unique())
     reach = max(int(seen["renewal"].max()), 1)
@@ -171,7 +172,7 @@ def drawn(curve: "pd.DataFrame", groups: "pd.DataFrame", period: str, interval: 
         ticks = np.unique(np.linspace(0, reach, min(reach, 8) + 1).round().astype(int))
         at_risk = curve.set_index("renewal")["at_risk"]
         axes.set_xticks(ticks, [f"{tick}\n{numbers.count(at_risk[tick])}" for tick in ticks])
-        axes.set_xlabel(f"{_EACH[period].capitalize()} renewals; below: relations at risk")
+        axes.set_xlabel("Renewals; below: relations at risk")
         axes.set_ylabel("Still under contract")
         label_ends(axes, ends, reach)
     last = seen.iloc[-1]
@@ -229,18 +230,22 @@ def differences(found: Comparison) -> Table:
     )
     return Table(
         "contracts_differences",
-        pairs,
+        pairs.assign(**{name: pairs[name].clip(lower=1e-12) for name in ("p", "adjusted")}),
         title,
         "Log-rank tests of the curves of two plans; the last column is corrected for the number of pairs (Holm).",
         formats={"p": "number:4", "adjusted": "number:4"},
         labels={"one": "Plan", "other": "beside", "p": "p", "adjusted": "p, corrected"},
-        note=f"All plans at once: p = {numbers.number(found.p, 4)}. A small p says that curves as different as these seldom come "
+        note=f"All plans at once: {_p(found.p)}. A small p says that curves as different as these seldom come "
         "about by chance; it does not say that the difference matters.",
     )
 
 
 _TIME = {"month": "month", "quarter": "quarter", "half_year": "half year", "year": "year", "two_years": "two years",
          "three_years": "three years"}  # fmt: skip
+
+
+def _p(value: float) -> str:
+    return "p < 0.0001" if value < 5e-5 else f"p = {numbers.number(value, 4)}"
 
 
 def _open(both: Readings) -> str:
@@ -255,7 +260,10 @@ def _open(both: Readings) -> str:
             f"left earlier is missing, and {numbers.percent(late)} do. "
         )
         if both.used == "late":
-            return text + "The study says the second (`contracts.left_within`), and all that follows rests on it."
+            return (
+                text
+                + "The study says the second (`contracts.left_within`), and all that follows rests on it."
+            )
         return text + (
             "**The study does not say which, and all that follows rests on the first, which is the rosier.** If the second is "
             "true, the value of these contracts is far lower: set `contracts.left_within`, and compare."

@@ -58,7 +58,7 @@ def missed(trial: "Held") -> str:
     off = trial.expected / max(trial.actual, 1) - 1
     outside = not trial.low <= trial.actual <= trial.high
     return (
-        f"used on {numbers.date_words(trial.origin)}, it forecast that {numbers.count(round(trial.expected))} of "
+        f"used on {numbers.date_words(trial.origin)}, the model forecast that {numbers.count(round(trial.expected))} of "
         f"{numbers.count(trial.relations)} contracts would still run, and {numbers.count(trial.actual)} did "
         f"({numbers.percent(abs(off))} too {'many' if off > 0 else 'few'}"
         + (", outside its range)" if outside else ")")
@@ -151,5 +151,24 @@ def advice(trial: "Held | None") -> str:
 
 
 def drivers(run: "Workbench") -> str:
-    """What moves the value most."""
-    return "It moves one for one with the **margin** (assumed) and with fees."
+    """What the value is proportional to, and what moves it most besides."""
+    from clvkit.contract_scores import contract_sensitivity
+
+    study, change = run.study, run.study.sensitivity.change
+    table = contract_sensitivity(
+        run.get("contract_fits"), run.contracts(), run.seen.contract_section, study.value, change,
+        as_of=study.as_of, currency=study.currency, days_per_year=study.days_per_year,
+    ).set_index("driver")  # fmt: skip
+    text = "It moves one for one with the **margin** (assumed) and with fees."
+    for name, words in (
+        ("hazard", "**Leaving** (estimated): a chance"),
+        ("annual_discount_rate", "**Discount rate** (assumed): a rate"),
+    ):
+        if name in table.index:
+            row = table.loc[name]
+            up, down = (
+                numbers.variance(row[f"difference_{way}"] / row["equity"], kind="percent")
+                for way in ("up", "down")
+            )
+            text += f" {words} {numbers.percent(change, 0)} higher moves it by {up}, lower by {down}."
+    return text
