@@ -8,8 +8,8 @@ import pandas as pd
 from clvkit import numbers
 from clvkit.business_model import kind_checks
 from clvkit.chapters.drawing import label_ends
-from clvkit.contract_checks import contract_checks
 from clvkit.contract_calendar import billed_words
+from clvkit.contract_checks import contract_checks
 from clvkit.contract_survival import (
     Comparison,
     Readings,
