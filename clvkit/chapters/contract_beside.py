@@ -58,8 +58,10 @@ def _paused(value: "ContractValue", study: "Study") -> str:
     if not paused:
         return ""
     worth = "" if value.paused is None else (
-        f" If all went on at their next renewal, they would be worth {numbers.money(value.paused.value, study.currency)} more."
+        f" If paying goes on at the next renewal, that is worth {numbers.money(value.paused.value, study.currency)} more."
     )  # fmt: skip
+    if paused == 1:
+        return f"One contract is paused: it has not been left, pays nothing, and is in no value.{worth}"
     return f"{numbers.count(paused)} contracts are paused: they have not been left, pay nothing, and are in no value.{worth}"
 
 

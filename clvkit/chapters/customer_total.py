@@ -104,11 +104,12 @@ def moved(run: "Workbench", found: "Found | str") -> list[Table]:
     """What moves the value of a run's contracts; nothing where none are valued. ``found`` is of `contract_value.of_run`."""
     if isinstance(found, str):
         return []
+    from clvkit.artifacts import contracts_valued_with
     from clvkit.contract_scores import contract_sensitivity
 
     study, change = run.study, run.study.sensitivity.change
     table = contract_sensitivity(
-        found[0], run.contracts(), run.seen.contract_section, study.value, change,
+        contracts_valued_with(run), run.contracts(), run.seen.contract_section, study.value, change,
         as_of=study.as_of, currency=study.currency, days_per_year=study.days_per_year,
     )  # fmt: skip
     return [sensitivity(table, study, change)]
