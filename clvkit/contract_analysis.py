@@ -145,7 +145,9 @@ def contract_drivers(
             found = regress(frame, of_frame, left=chosen, interval=interval, stratify_by=section.stratify_by)
         except FitError as error:
             why = str(error).splitlines()[0][0].upper() + str(error).splitlines()[0][1:] + "."
-        notes += of_frame.left_out if found is None else found.said
+        notes = [*(of_frame.left_out if found is None else found.said)]
+    if snapshot and found is not None:
+        notes.append("What a snapshot says of customers holds on its day, and need not have when they began.")
     lives = fit_lifetimes(frame, of_frame)
     notes += lives.said
     plain = [

@@ -124,7 +124,7 @@ def design(values: "pd.DataFrame") -> DriverDesign:
         levels[name] = level
         new = _new(np.column_stack(columns), x)
         told = [step for step, is_new in zip(driver.steps, new, strict=True) if not is_new]
-        others = " and ".join(one.name for one in drivers)
+        others = _told_by(drivers, columns[1:], x[:, [not one for one in new]]) if drivers else ""
         if not driver.steps:
             said.append(f"{name} is the same for all relations, and says nothing.")
         elif not any(new):
@@ -147,6 +147,14 @@ def _new(known: np.ndarray, x: np.ndarray) -> list[bool]:
         found.append(bool(rank == trial.shape[1]))
         known = trial if found[-1] else known
     return found
+
+
+def _told_by(drivers: list[Driver], columns: list[np.ndarray], x: np.ndarray) -> str:
+    """Which drivers say what ``x`` says: one of them alone, or all."""
+    for one, column in zip(drivers, columns, strict=True):
+        if not any(_new(np.column_stack([np.ones(len(x)), column]), x)):
+            return one.name
+    return " and ".join(one.name for one in drivers)
 
 
 def _columns(name: str, value: "pd.Series") -> "tuple[Driver, np.ndarray, pd.Series]":

@@ -37,7 +37,7 @@ def exhibits(found: "ContractCurves | None") -> list[Sentence | Table | Figure]:
 
 
 def _words(key: str) -> str:
-    return "when they began" if key == "began" else key
+    return "when they began" if key == "began" else key.replace("_", " ")
 
 
 def _verdict(found: "ContractCurves", key: str) -> tuple[str, float]:
@@ -162,7 +162,7 @@ def means(found: "ContractCurves", key: str) -> Table:
         f"that lasts longer; {numbers.odds_words(found.interval)}.{left}",
         formats={"relations": "count", "mean": "number:1", "low": "number:1", "high": "number:1", "survival": "percent",
                  "stay_low": "percent", "stay_high": "percent", "at_risk": "count"},
-        labels={"group": "Began" if key == "began" else key.capitalize(), "relations": "Relations", "mean": f"Mean {found.time}s", "low": "from",
+        labels={"group": "Began" if key == "began" else key.replace("_", " ").capitalize(), "relations": "Relations", "mean": f"Mean {found.time}s", "low": "from",
                 "high": "to", "survival": f"There after {within}", "stay_low": "from ", "stay_high": "to ", "at_risk": "At risk then"},
     )  # fmt: skip
 

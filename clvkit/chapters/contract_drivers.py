@@ -60,11 +60,11 @@ def answer(found: "ContractDrivers", section: "ContractsSection") -> Sentence:
     if found.stratified and not found.why:
         text += f" {_capital(listing(list(found.stratified)))}: each level has a hazard of its own, and no multiplier."
     if section.protected:
-        verb = "is" if len(section.protected) == 1 else "are"
+        verb, them = ("is", "it") if len(section.protected) == 1 else ("are", "them")
         text += (
             f" {_capital(listing(list(section.protected)))} {verb} kept out of every model of leaving, as the study asks "
-            "(`contracts.protected`): nobody is to be treated by it. What is written of it stays with the contracts, to look at "
-            "whether groups fare alike."
+            f"(`contracts.protected`): nobody is to be treated by {them}. What is written of {them} stays in the data, to look at whether "
+            "groups fare alike."
         )
     if found.notes and not found.why:
         text += " " + " ".join(found.notes)
@@ -145,11 +145,16 @@ def drawn(found: "ContractDrivers") -> Figure:
         axes.set_yticks(place, names)
         axes.set_xlabel("Times the rate of leaving of the level it is compared with")
         style.horizontal(axes)
-    strongest = rows.loc[np.abs(np.log(rows["multiplier"])).idxmax()]
+    sure = rows[rows["adjusted"] < LEVEL]
+    among = sure if len(sure) else rows
+    strongest = rows.loc[np.abs(np.log(among["multiplier"])).idxmax()]
+    title = f"{_capital(strongest['driver'])} {strongest['level']} multiplies the rate of leaving by {numbers.number(strongest['multiplier'], 2)}"
+    if not len(sure):
+        title = f"No driver is told from chance; {strongest['driver']} {strongest['level']} comes furthest, {numbers.number(strongest['multiplier'], 2)}"
     return Figure(
         "contract_drivers",
         drawing,
-        f"{strongest['driver']} {strongest['level']} multiplies the rate of leaving by {numbers.number(strongest['multiplier'], 2)}",
+        title,
         f"Multipliers of the rate of leaving with their intervals, {numbers.odds_words(found.interval)}, from one Cox regression: each "
         "with the other drivers held equal. Left of 1, customers stay longer.",
         alt="Multipliers of the rate of leaving: " + "; ".join(f"{name} {numbers.number(one, 2)}" for name, one in zip(names, rows["multiplier"], strict=True)) + ".",

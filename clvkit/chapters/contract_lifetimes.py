@@ -73,13 +73,15 @@ def models(found: "ContractDrivers") -> Table:
 def ratios(found: "ContractDrivers") -> Table:
     """How each level stretches time."""
     rows = found.ratios
-    widest = rows.loc[np.abs(np.log(rows["ratio"])).idxmax()]
+    sure = rows[(rows["low"] > 1) | (rows["high"] < 1)]
+    widest = rows.loc[np.abs(np.log((sure if len(sure) else rows)["ratio"])).idxmax()]
     beside = rows[(rows["driver"] == widest["driver"]) & rows["low"].isna()]["level"]
     than = f" as with {beside.iloc[0]}" if len(beside) else ""
+    title = f"With {widest['driver']} {widest['level']}, contracts last {numbers.number(widest['ratio'], 2)} times as long{than}"
     return Table(
         "contract_time_ratios",
         rows,
-        f"With {widest['driver']} {widest['level']}, contracts last {numbers.number(widest['ratio'], 2)} times as long{than}",
+        title if len(sure) else "No driver is seen to change how long contracts last",
         f"Time ratios of the {LABELS[found.ratio_family]} lifetime with drivers: how many times as long a relation lasts, the other drivers held "
         f"equal; {numbers.odds_words(found.interval)}. Above 1, it lasts longer. The level without an interval is what the others are compared with. All ends count.",
         formats={"ratio": "number:2", "low": "number:2", "high": "number:2"},
