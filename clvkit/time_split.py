@@ -130,7 +130,7 @@ class Machine:
     outcome : which of `OUTCOMES` it forecasts.
     columns : of the features it learned from, after the cap.
     forecaster : gives the mean over the days it was trained on; ``factor`` makes it one over the days of the forecast.
-    setting : what was chosen one step earlier, in words.
+    setting : how much it learned, as chosen one step earlier, in words.
     net : the regression, of an elastic net; None of others.
     """
 
@@ -241,7 +241,9 @@ def _candidates(name: str, features: np.ndarray, y: np.ndarray, seed: int) -> li
 
 def _net(fit: ElasticNet, mix: float, rung: int) -> _Candidate:
     used = int((fit.coefficients != 0).sum())
-    return _Candidate((mix, float(rung)), f"{mix:.0%} lasso, {used} features kept", fit.predict, fit)
+    return _Candidate(
+        (mix, float(rung)), f"{used} of {len(fit.coefficients)} features kept", fit.predict, fit
+    )
 
 
 def _grown(features: np.ndarray, y: np.ndarray, leaves: int, count: int, seed: int):

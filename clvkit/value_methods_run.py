@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clvkit import numbers
 from clvkit.errors import FitError
 from clvkit.value_methods import Facts, Methods, assembled
 
@@ -38,17 +39,14 @@ def value_methods(bench: "Workbench") -> Methods:
     each["machine"] = _by_machine(bench, terms, whole, people, notes)
     labels = _labels(bench, people)
     scheme = labels.name
-    valuation = bench.valuation()
-    of_process = (
-        valuation.groups[scheme].assign(group=lambda t: t["group"].astype(str)).set_index("group")["value"]
-    )
+    of_process, equity = _by_process(bench, scheme)
     grouped = each.groupby(labels, observed=True).sum(min_count=1)
     table = grouped.assign(
         customers=labels.groupby(labels, observed=True).size(), process=of_process.reindex(grouped.index)
     )
     table["repeaters"] = (people["frequency"] > 0).groupby(labels, observed=True).mean()
     values = {name: float(each[name].sum(min_count=len(each))) for name in ("repeated", "cohort", "machine")}
-    values["process"] = valuation.estimates["customer_equity"].value
+    values["process"] = equity
     values["contracts"] = _contracts(bench, notes)
     table["contracts"] = np.nan
     facts = Facts(
@@ -61,6 +59,18 @@ def value_methods(bench: "Workbench") -> Methods:
         tries["error"].get("process"),
     )
     return assembled(table, facts, tries, notes, scheme, study)
+
+
+def _by_process(bench: "Workbench", scheme: str) -> "tuple[pd.Series, float]":
+    """Customer equity by group and of all, as chapter 4 has it; none where customers are under contract and nothing else."""
+    import pandas as pd
+
+    if bench.contractual:
+        return pd.Series(dtype=float), float("nan")
+    valuation = bench.valuation()
+    groups = valuation.groups[scheme]
+    values = groups.assign(group=groups["group"].astype(str)).set_index("group")["value"]
+    return values, valuation.estimates["customer_equity"].value
 
 
 def _people(bench: "Workbench", minor: float) -> "tuple[pd.DataFrame, pd.DataFrame]":
@@ -128,7 +138,7 @@ def _holdout(bench: "Workbench") -> dict:
     """Errors of each method in the hold-out of the latest back-test; nothing where the study names no earlier date."""
     found = {"error": {}, "error_each": {}, "stable": None, "machine": False}
     study = bench.study
-    tried = bench.backtests().latest if study.backtest.origins else None
+    tried = bench.backtests().latest if study.backtest.origins and not bench.contractual else None
     if tried is None:
         return found
     actual = tried.actual["value"]
@@ -202,9 +212,12 @@ def _by_machine(
     """Margin that the better machine expects of each customer within the horizon; NaN where none can be trained."""
     from clvkit.time_split import split, train
 
-    challenge = bench.challenge()
+    challenge = None if bench.contractual else bench.challenge()
     if challenge is None or challenge.refused:
-        notes["machine"] = challenge.refused if challenge else "not tried: challenger.use is none"
+        why = (
+            "it learns from purchases, and these are bills" if bench.contractual else "challenger.use is none"
+        )
+        notes["machine"] = challenge.refused if challenge else f"not tried: {why}"
         return np.full(len(people), np.nan)
     section = bench.study.challenger
     until = bench.known_until
@@ -220,9 +233,7 @@ def _by_machine(
     import pandas as pd
 
     made = pd.Series(machine.predict(values), index=values.index).reindex(people.index)
-    notes["machine"] = (
-        f"learned from {parts.train.days} days and stretched to {round(terms.horizon_days)}"
-        if parts.test.days > parts.train.days
-        else ""
-    )
+    if parts.test.days > parts.train.days:
+        seen, ahead = (numbers.count(part.days) for part in (parts.train, parts.test))
+        notes["machine"] = f"learned from {seen} days of outcomes, and stretched to {ahead}"
     return terms.margin * made.to_numpy() * whole / terms.horizon_days

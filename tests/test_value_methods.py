@@ -79,8 +79,8 @@ def test_it_is_kept_and_said(found, tmp_path):
     (said,) = words.answer(again)
     assert said.text.startswith("**Recommended: ") and "because" in said.text
     (table,) = words.methods(again)
-    assert list(table.frame["label"])[-1] == "Recommended" and len(table.frame) == len(METHODS) + 1
-    assert "as if they were still here" in table.frame["verdict"].iloc[0]
+    assert list(table.frame["label"])[-1] == "Recommended" and len(table.frame) == len(METHODS) + 2
+    assert "as if they were still here" in table.frame["verdict"].iloc[1]
     (by,) = words.groups(again)
     assert list(by.frame["group"])[-1] == "All customers"
     assert words.as_results(again)["recommended"] == found.recommended

@@ -183,7 +183,7 @@ def checks(found: Challenge | None) -> list[Check]:
     """Whether the model that the value is computed with stands up to the machine."""
     if found is None:
         return []
-    title = "No machine forecasts better than the model of the value"
+    title = "No machine forecasts better than processes and simple rules"
     if found.refused:
         return [Check("challenger.winner", title, "info", f"No machine could be tried: {found.refused}.", severity="info",
                       chapter=CHAPTER)]  # fmt: skip
@@ -192,7 +192,7 @@ def checks(found: Challenge | None) -> list[Check]:
         "challenger.winner", title, "review" if found.winner else "pass",
         f"{row['label']} {'saves' if row['gain'] > 0 else 'adds'} {numbers.percent(abs(row['gain']))} of squared error per customer "
         f"{'against' if row['gain'] > 0 else 'to that of'} {found.row(found.best_other)['label']}"
-        + (", more than chance." if found.winner else ", no win by more than chance."),
+        + (", by more than chance." if found.winner or row["high"] < 0 else ", within what chance explains."),
         value=float(row["low"]), threshold=0.0, unit="share of squared error, low end",
         recommendation="For lists of single customers use the machine; for the sum of all, see the values side by side."
         if found.winner else "", chapter=CHAPTER)]  # fmt: skip

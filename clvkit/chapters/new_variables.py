@@ -104,7 +104,8 @@ def checks(found: Cards, log: Path) -> list[Check]:
         return [Check(*asked, "fail", f"{message[0].upper()}{message[1:]}.", severity="stop", chapter="05_backtest",
                       recommendation="Restore the card or the study's entry; write a new hypothesis down as a new trial, at the end.")]  # fmt: skip
     cards = len(found.all)
-    return [Check(*asked, "pass", f"{cards} card{'' if cards == 1 else 's'} agree with their hashes and with the log.",
+    return [Check(*asked, "pass", "The card agrees with its hash and with the log." if cards == 1
+                  else f"{cards} cards agree with their hashes and with the log.",
                   value=cards, unit="cards", severity="stop", chapter="05_backtest")]  # fmt: skip
 
 

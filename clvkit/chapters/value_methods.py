@@ -2,14 +2,24 @@
 
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from clvkit import numbers
 from clvkit.exhibits import Sentence, Table
-from clvkit.value_methods import LABELS, METHODS, Methods
+from clvkit.value_methods import METHODS, Methods
 
 if TYPE_CHECKING:
     from clvkit.workbench import Workbench
 
-USED = {**LABELS, "historical": "What they have brought", "contracts": "Contracts: models of renewals"}
+#: What to use, in a sentence.
+USED = {
+    "historical": "what customers have brought, and no forecast",
+    "repeated": "the last period repeated",
+    "cohort": "the mean of customers of an age",
+    "process": "the purchase process",
+    "machine": "the machine",
+    "contracts": "the models of renewals",
+}
 _SHORT = {"repeated": "Last period repeated", "cohort": "By cohort", "process": "Probabilistic", "machine": "Machine",
           "contracts": "Contracts"}  # fmt: skip
 
@@ -26,13 +36,19 @@ def answer(found: Methods | str) -> list[Sentence]:
     if isinstance(found, str):
         return [Sentence(f"**No values side by side**: {found}")]
     total = found.groups.iloc[-1]
-    text = f"**Recommended: {USED[found.recommended][0].lower()}{USED[found.recommended][1:]}**, because {found.because}. "
-    if total["residual"] == total["residual"]:
+    text = f"**Recommended: {USED[found.recommended]}**, because {found.because}. "
+    brought = numbers.money(total["historical"], found.currency)
+    if found.recommended == "historical":
+        text += f"The customers have brought {brought} of margin so far; nothing is said of what is still to come. "
+    elif total["residual"] == total["residual"]:
         text += (
-            f"The customers have brought {numbers.money(total['historical'], found.currency)} of margin so far and are expected to "
+            f"The customers have brought {brought} of margin so far and are expected to "
             f"bring {numbers.money(total['residual'], found.currency)} more, {numbers.money(total['total'], found.currency)} together. "
         )
-    told = found.table[found.table["value"].notna()]
+    ways = (
+        found.table if found.recommended == "contracts" else found.table[found.table["method"] != "contracts"]
+    )
+    told = ways[ways["value"].notna()]  # contracts of a hybrid stand beside purchases, and not in their place
     if len(told) > 1:
         low, high = told.loc[told["value"].idxmin()], told.loc[told["value"].idxmax()]
         text += (
@@ -58,17 +74,21 @@ def methods(found: Methods | str) -> list[Table]:
     if last["value"] != last["value"]:
         last["value"] = "[z]"
     columns = ["label", "assumes", "value", "error", "error_each", "verdict"]
-    frame = frame[columns]
+    past = ["Historical: brought so far", "nothing: it is in the ledger", found.groups.iloc[-1]["historical"], "[z]", "[z]",
+            "no forecast: what is still to come is added to it"]  # fmt: skip
+    frame = pd.concat([pd.DataFrame([past], columns=columns).astype(object), frame[columns].astype(object)], ignore_index=True)  # fmt: skip
     frame.loc[len(frame)] = [last[name] for name in columns]
     money = numbers.money_header(found.currency)
     return [Table(
         "value_methods",
         frame,
-        f"Use {USED[found.recommended][0].lower()}{USED[found.recommended][1:]}",
-        f"Margin still to come of all customers over {numbers.number(found.horizon_months, 0)} months, discounted ({money}), by each "
-        "way to value; errors of revenue in the hold-out of this chapter.",
+        f"The value to use is that of {USED[found.recommended]}"
+        if found.recommended != "historical"
+        else "No value to come can be told",
+        f"Margin of all customers: brought so far, undiscounted, and still to come over {numbers.number(found.horizon_months, 0)} "
+        f"months, discounted, by each way to value ({money}); errors of revenue in the hold-out of this chapter.",
         formats={"value": "money", "error": "percent", "error_each": "number:2"},
-        labels={"label": "Way to value", "assumes": "It assumes, or because", "value": f"Still to come, {money}", "error": "Error of the total",
+        labels={"label": "Way to value", "assumes": "It assumes, or because", "value": money, "error": "Error of the total",
                 "error_each": "Error per customer", "verdict": "Verdict"},
         total=True,
         note="Error of the total: forecast less actual revenue, as a share of actual. Error per customer: root mean squared, known where "
@@ -84,9 +104,7 @@ def groups(found: Methods | str) -> list[Table]:
     frame = found.groups[
         ["group", "customers", "repeaters", "historical", *used, "total", "use", "because"]
     ].copy()
-    frame["use"] = (
-        frame["use"].map(lambda name: _SHORT.get(name, USED[name])) + ", because " + frame.pop("because")
-    )
+    frame["use"] = frame["use"].map(USED) + ", because " + frame.pop("because")
     amounts = [*used, "total"]
     frame[amounts] = frame[amounts].astype(object).where(frame[amounts].notna(), "[z]")
     ends = frame["use"].nunique() == 1
