@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 #: Chance at most that a table in which nothing is of use keeps any of it.
 FALSE_KEEP = 0.05
+DRAWS_BEYOND = 20  # that the end of an interval must rest on
 PENALTY, MIX = 0.002, 0.5  # the same with and without the feature, so that nothing else differs
 
 
@@ -44,7 +45,7 @@ def gains(
     variables: "list[str]",
     outcome: str,
     *,
-    level: float,
+    levels: "list[float]",
     bootstrap: int,
     seed: int,
 ) -> list[Gain]:
@@ -53,7 +54,8 @@ def gains(
     Parameters
     ----------
     learned, tried : snapshots; the regression is fitted to the first, and its deviance is that of the second.
-    level : probability of the two-sided intervals.
+    levels : probability of the two-sided interval of each variable; the rarer what lies beyond, the more draws it rests on.
+        What is found of a variable does not depend on which others are asked about.
     """
     y, actual = learned.outcomes[outcome].to_numpy(float), tried.outcomes[outcome].to_numpy(float)
     base = [column for name in learned.features.base for column in learned.features.variables[name].columns]
@@ -71,13 +73,14 @@ def gains(
         # levels that a later day has and an earlier one had not cannot have been learned
         each.append(loss([*base, *learned.features.variables[name].columns]))
     losses = np.column_stack(each)
-    drawn = draws_of_means(losses, bootstrap, seed)
-    low, high = interval_of(1 - drawn[:, 1:] / drawn[:, [0]], level)
-    mean = losses.mean(axis=0)
-    return [
-        Gain(name, tried.origin, tried.end, len(actual), float(1 - mean[k + 1] / mean[0]), float(low[k]), float(high[k]), level)
-        for k, name in enumerate(variables)
-    ]  # fmt: skip
+    counts = [max(bootstrap, int(np.ceil(DRAWS_BEYOND * 2 / (1 - level)))) for level in levels]
+    drawn = draws_of_means(losses, max(counts), seed)
+    mean, made = losses.mean(axis=0), []
+    for k, (name, level, count) in enumerate(zip(variables, levels, counts, strict=True), start=1):
+        low, high = interval_of(1 - drawn[:count, k] / drawn[:count, 0], level)
+        gain = float(1 - mean[k] / mean[0])
+        made.append(Gain(name, tried.origin, tried.end, len(actual), gain, float(low), float(high), level))
+    return made
 
 
 def feasibility(parts: "Split", section: "ChallengerSection") -> "pd.DataFrame":
@@ -95,11 +98,8 @@ def feasibility(parts: "Split", section: "ChallengerSection") -> "pd.DataFrame":
     features = parts.test.features
     names = [name for name in features.others if name in parts.train.features.variables]
     level = 1 - 2 * FALSE_KEEP / max(len(names), 1)
-    # an end of an interval must rest on some draws beyond it
-    count = max(section.bootstrap, int(np.ceil(40 / (1 - level))))
-    found = gains(
-        parts.train, parts.test, names, section.decide_on, level=level, bootstrap=count, seed=section.seed
-    )
+    asked = {"levels": [level] * len(names), "bootstrap": section.bootstrap, "seed": section.seed}
+    found = gains(parts.train, parts.test, names, section.decide_on, **asked)
     rows = [
         {"variable": one.variable, "words": features.variables[one.variable].words, "coverage": features.coverage(one.variable),
          "latency_days": features.latency(one.variable), "correlation": correlation(parts.test, one.variable),

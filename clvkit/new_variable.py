@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clvkit.errors import RunError
-from clvkit.feature_gain import gains
+from clvkit.feature_gain import Gain, gains
 from clvkit.store import canonical_json, sha256_text
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from clvkit.time_split import Split
 
 FALSE_ACCEPT = 0.05
+DIGITS = 9  # of gains on a card, whose hash must not depend on the last bit of a sum
 DECISIONS = ("accept", "reject", "not tried")
 
 
@@ -121,18 +122,40 @@ def run_trials(parts: "Split | None", section: "ChallengerSection", data: dict, 
 
     ``data`` names what it is tried on. Without ``parts`` nothing can be tried, and ``refused`` says why.
     """
+    found = {} if parts is None else _found(parts, section)
     cards: list[Card] = []
     for number, one in enumerate(section.trials, start=1):
-        result = _tried(parts, one, section, level_of(number), refused)
+        result = _tried(parts, one, found.get(number, []), level_of(number), refused)
         previous = cards[-1].sha256 if cards else ""
         cards.append(Card.of(number, one.model_dump(mode="json"), data, result, previous))
     return Cards(tuple(cards))
 
 
+def _found(parts: "Split", section: "ChallengerSection") -> "dict[int, list[Gain]]":
+    """The gains from both cut-offs of every trial whose feature is there on all days, by number."""
+    there = {
+        number: one.feature
+        for number, one in enumerate(section.trials, start=1)
+        if all(one.feature in part.features.variables for part in parts.steps)
+    }
+    asked = {
+        "levels": [1 - 2 * level_of(number) for number in there],
+        "bootstrap": section.bootstrap,
+        "seed": section.seed,
+    }
+    made: dict[int, list[Gain]] = {number: [] for number in there}
+    for learned, tried in ((parts.tune, parts.train), (parts.train, parts.test)):
+        for number, gain in zip(
+            there, gains(learned, tried, list(there.values()), section.decide_on, **asked), strict=False
+        ):
+            made[number].append(gain)
+    return made
+
+
 def _tried(
     parts: "Split | None",
     one: "NewVariableSection",
-    section: "ChallengerSection",
+    found: "list[Gain]",
     level: float,
     refused: str,
 ) -> dict:
@@ -146,19 +169,13 @@ def _tried(
             "decision": "not tried",
             "because": f"there is no feature {one.feature} on {missing[0]}; features are {known}",
         }
-    asked = {
-        "level": 1 - 2 * level,
-        "bootstrap": max(section.bootstrap, int(-(-20 // level))),
-        "seed": section.seed,
-    }
-    found = [
-        gain
-        for learned, tried in ((parts.tune, parts.train), (parts.train, parts.test))
-        for gain in gains(learned, tried, [one.feature], section.decide_on, **asked)
-    ]
     if len(found) < 2:
         return blank | {"decision": "not tried", "because": "nobody bought after one of the cut-offs"}
-    made = [asdict(gain) | {"origin": str(gain.origin), "end": str(gain.end)} for gain in found]
+    made = [
+        {name: round(value, DIGITS) if isinstance(value, float) else str(value) if name in ("origin", "end") else value
+         for name, value in asdict(gain).items()}
+        for gain in found
+    ]  # fmt: skip
     said = {"gains": made, "coverage": parts.test.features.coverage(one.feature), "cost_per_year": one.cost_per_year, "level": level}  # fmt: skip
     short = [gain for gain in found if gain.gain < one.min_gain]
     if short:

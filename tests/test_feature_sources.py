@@ -114,6 +114,6 @@ def test_only_what_the_study_asks_for(tmp_path):
 
 def test_a_name_that_no_table_has(tmp_path):
     with pytest.raises(
-        StudyError, match="names 'won_bye', which no customers table has.*did you mean 'won_by'"
+        StudyError, match=r"names 'won_bye', which no customers table has.*did you mean 'won_by'"
     ):
         bench(tmp_path, about=["won_bye"])

@@ -126,11 +126,13 @@ class TestTheLog:
             assert check.stops, place
 
     def test_a_new_trial_at_the_end_is_no_edit(self, parts, found, tmp_path):
+        """Nor does it change the cards before it."""
         log = tmp_path / "trials.jsonl"
         checks(found, log)
         more = run_trials(
             parts, section(trial("visits_last", 0.01), trial("noise0_mean"), trial("visits_mean")), DATA
         )
+        assert more.all[:2] == found.all[:2]
         assert checks(more, log)[0].status == "pass" and len(read_chained(log, "cards")) == 3
 
     def test_without_trials_there_is_neither_log_nor_check(self, tmp_path):
