@@ -69,7 +69,7 @@ def answer(value: ContractValue, billed: bool, valuation: "Valuation | None", st
     worth = numbers.money_with_interval(one.value, one.low, one.high, study.currency, one.interval)
     running = int(value.by_plan["relations"].sum())
     text = (
-        f"Beyond what is paid for already, the margin of the {numbers.count(running)} contracts that run is expected to come to "
+        f"{'Earned from today on' if value.how else 'Beyond what is paid for already'}, the margin of the {numbers.count(running)} contracts that run is expected to come to "
         f"**{worth}**, over the next {numbers.number(study.value.horizon_months, 0)} months. "
     )
     if valuation is None:
