@@ -121,11 +121,11 @@ class Histories:
     def stays(self, draws: np.ndarray, horizon_days: float) -> np.ndarray:
         """P(not gone within ``horizon_days``) of those alive at the as-of date: (draws, rows)."""
         horizon, clock = horizon_days / self.fit.unit_days, self.fit.clock
-        if clock is not None and self.fit.model.clock_is_time:  # who leaves after purchases leaves by their clock
+        if (
+            clock is not None and self.fit.model.clock_is_time
+        ):  # who leaves after purchases leaves by their clock
             horizon = float(clock.reading(np.array([horizon_days]))[0]) / self.fit.unit_days
-        return self._each(
-            draws, lambda one, drawn: one.model.stays(drawn, one.x, one.t_x, one.T, horizon)
-        )
+        return self._each(draws, lambda one, drawn: one.model.stays(drawn, one.x, one.t_x, one.T, horizon))
 
     def simulate_future(self, parameters: np.ndarray, horizon_days: float, rng: np.random.Generator) -> Drawn:
         """Purchases within ``horizon_days``, one future of everybody; times are days from the as-of date."""

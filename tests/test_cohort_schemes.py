@@ -270,7 +270,7 @@ def test_cohorts_by_channel_need_what_names_it(tmp_path):
 
     text = STUDY.replace("COSTS", "") + "cohorts: {by: [channel, period]}\n"
     (tmp_path / "shop.yml").write_text(text)
-    with pytest.raises(StudyError, match="must be given where cohorts.by goes by channel"):
+    with pytest.raises(StudyError, match=r"must be given where cohorts[.]by goes by channel"):
         load_study(tmp_path / "shop.yml")
     (tmp_path / "shop.yml").write_text(text.replace("channel", "chanel"))
     with pytest.raises(StudyError, match="did you mean 'channel'"):
