@@ -31,6 +31,15 @@ def of_run(run: "Workbench") -> Methods | str:
     return run.methods()
 
 
+def alone(run: "Workbench") -> list[Sentence | Table]:
+    """Everything of it, for a report on contracts alone, which has no chapter 5; else where it stands."""
+    if not run.contractual:
+        return [Sentence("Chapter 5 values the same customers in several ways side by side.")]
+    found = of_run(run)
+    run.record("value_methods", {"all": as_results(found)})
+    return [*answer(found), *methods(found), *groups(found)]
+
+
 def answer(found: Methods | str) -> list[Sentence]:
     """Which value to use, because of what."""
     if isinstance(found, str):
@@ -78,6 +87,8 @@ def methods(found: Methods | str) -> list[Table]:
             "no forecast: what is still to come is added to it"]  # fmt: skip
     frame = pd.concat([pd.DataFrame([past], columns=columns).astype(object), frame[columns].astype(object)], ignore_index=True)  # fmt: skip
     frame.loc[len(frame)] = [last[name] for name in columns]
+    untried = [name for name in ("error", "error_each") if found.table[name].isna().all()]
+    frame = frame.drop(columns=untried)
     money = numbers.money_header(found.currency)
     return [Table(
         "value_methods",
@@ -86,12 +97,13 @@ def methods(found: Methods | str) -> list[Table]:
         if found.recommended != "historical"
         else "No value to come can be told",
         f"Margin of all customers: brought so far, undiscounted, and still to come over {numbers.number(found.horizon_months, 0)} "
-        f"months, discounted, by each way to value ({money}); errors of revenue in the hold-out of this chapter.",
-        formats={"value": "money", "error": "percent", "error_each": "number:2"},
-        labels={"label": "Way to value", "assumes": "It assumes, or because", "value": money, "error": "Error of the total",
-                "error_each": "Error per customer", "verdict": "Verdict"},
+        f"months, discounted, by each way to value ({money})"
+        + ("." if len(untried) == 2 else "; errors of revenue in the hold-out of this chapter."),
+        formats={name: form for name, form in {"value": "money", "error": "percent", "error_each": "number:2"}.items() if name in frame},
+        labels={name: said for name, said in {"label": "Way to value", "assumes": "It assumes, or because", "value": money, "error": "Error of the total",
+                "error_each": "Error per customer", "verdict": "Verdict"}.items() if name in frame},
         total=True,
-        note="Error of the total: forecast less actual revenue, as a share of actual. Error per customer: root mean squared, known where "
+        note=None if len(untried) == 2 else "Error of the total: forecast less actual revenue, as a share of actual. Error per customer: root mean squared, known where "
         "the study compares machines as well.",
     )]  # fmt: skip
 
