@@ -56,26 +56,28 @@ def survival(cells: "pd.DataFrame", interval: float) -> "pd.DataFrame":
     seen = _seen(cells)
     if seen.empty:
         return pd.DataFrame({name: pd.Series(dtype=float) for name in columns})
-    from lifelines import KaplanMeierFitter
+    from scipy.stats import norm
 
+    # not lifelines: it refuses curves whose first risk sets run empty, as they may with late entry
     last = int(seen["until"].max())
-    fitter = KaplanMeierFitter(alpha=1 - interval)
-    fitter.fit(
-        seen["until"], seen["ended"], entry=seen["entry"], weights=seen["n"], timeline=np.arange(last + 1)
-    )
-    band = fitter.confidence_interval_
-    at_risk = [
-        int(seen.loc[(seen["entry"] < t) & (seen["until"] >= t), "n"].sum()) for t in range(1, last + 1)
-    ]
-    left = seen[seen["ended"]].groupby("until")["n"].sum().reindex(range(1, last + 1), fill_value=0)
+    until, entry, n = (seen[name].to_numpy(np.int64) for name in ("until", "entry", "n"))
+    stays, comes = (np.bincount(at, n, last + 2)[::-1].cumsum()[::-1] for at in (until, entry))
+    at_risk = (stays - comes)[1 : last + 1]  # entry < t ≤ until
+    ended = seen["ended"].to_numpy(bool)
+    left = np.bincount(until[ended], n[ended], last + 1)[1:]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        stay = np.cumprod(1 - np.where(at_risk > 0, left / at_risk, 0.0))
+        greenwood = np.cumsum(np.where(left > 0, left / (at_risk * (at_risk - left)), 0.0))
+        spread = norm.ppf((1 + interval) / 2) * np.sqrt(greenwood) / np.log(stay)
+        low, high = (stay ** np.exp(sign * spread) for sign in (-1, 1))
     curve = pd.DataFrame(
         {
             "renewal": np.arange(last + 1),
-            "at_risk": [int(seen["n"].sum()), *at_risk],
-            "left": [0, *left.astype(int)],
-            "survival": fitter.survival_function_.iloc[:, 0].to_numpy(float),
-            "low": band.iloc[:, 0].to_numpy(float),
-            "high": band.iloc[:, 1].to_numpy(float),
+            "at_risk": np.append(n.sum(), at_risk).astype(int),
+            "left": np.append(0, left).astype(int),
+            "survival": np.append(1.0, stay),
+            "low": np.append(1.0, low),
+            "high": np.append(1.0, high),
         }
     )
     return without_ends(curve)

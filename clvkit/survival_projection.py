@@ -187,14 +187,17 @@ def _rows(design: DriverDesign, index) -> DriverDesign:
 def _kaplan_meier(before, running, now) -> tuple:
     """The curve, and beyond it the rate of its last steps carried on."""
     curve = survival(counted(before), 0.9)
-    thick = curve[(curve["at_risk"] >= _THICK) & (curve["renewal"] > 0)]
+    steps = curve[curve["renewal"] > 0]  # one a unit
+    thick = steps[steps["at_risk"] >= _THICK]
     last = thick.tail(_LAST * int(before["width"].max()))
     rate = 1 - last["left"].sum() / max(last["at_risk"].sum(), 1)
     reach = int(now["until"].max()) + 1
-    s = np.ones(reach + 1)
-    s[1 : len(thick) + 1] = thick["survival"][:reach]
-    known = min(len(thick), reach)
-    s[known + 1 :] = s[known] * rate ** np.arange(1, reach - known + 1)
+    stays = np.full(
+        reach, rate
+    )  # where few are at risk, early or late, the rate of the last well-known steps
+    known = thick[thick["renewal"] <= reach]
+    stays[known["renewal"].to_numpy(int) - 1] = 1 - known["left"] / known["at_risk"]
+    s = np.append(1.0, np.cumprod(stays))
     made, due = running["until"].to_numpy(), now["until"].to_numpy()
     stay = np.divide(s[due], s[made], out=np.zeros(len(made)), where=s[made] > 0)
     return "Kaplan–Meier, its last rate carried on", float(stay.sum()), np.nan, np.nan

@@ -6,6 +6,7 @@ from datetime import date
 import numpy as np
 import pandas as pd
 import pytest
+from lifelines import KaplanMeierFitter
 from statsmodels.duration.survfunc import SurvfuncRight
 
 from clvkit.contract_survival import by_group, compare, mean_renewals, survival, two_readings
@@ -37,6 +38,27 @@ class TestCurve:
         )
         for time, probability in zip(other.surv_times, other.surv_prob, strict=True):
             assert found[int(time)] == pytest.approx(probability, abs=1e-12)
+
+    @pytest.mark.parametrize("entry", [0, 8])
+    def test_bands_are_those_of_lifelines(self, entry):
+        frame = cells(3, entry=entry)
+        found = survival(frame, 0.9)
+        other = KaplanMeierFitter(alpha=0.1).fit(
+            frame["renewals"] + frame["ended"],
+            frame["ended"],
+            entry=frame["entry"],
+            timeline=found["renewal"],
+        )
+        known = found["low"].notna().to_numpy()
+        band = other.confidence_interval_.to_numpy()
+        np.testing.assert_allclose(found.loc[known, ["low", "high"]], band[known], atol=1e-12)
+
+    def test_a_first_risk_set_that_runs_empty_is_no_error(self):
+        frame = pd.DataFrame(
+            {"renewals": [0, 9, 12], "ended": [True, True, False], "entry": [0, 6, 6], "n": [1, 4, 30]}
+        )
+        found = survival(frame, 0.9).set_index("renewal")
+        assert list(found.loc[[1, 5, 10], "at_risk"]) == [1, 0, 34] and found.loc[5, "survival"] == 0
 
     def test_by_hand(self):
         frame = pd.DataFrame(

@@ -103,7 +103,7 @@ def test_by_hand():
     # times 1/2, which has no end; with the second of x = 1 too and the order turned it is finite
     with pytest.raises(FitError, match="completely"):
         fit_cox([0, 0, 0], [1, 2, 3], [True, True, False], [[1.0], [0], [0]], ["a"])
-    # ended: x = 1 at 1 of {1, 0, 0}, x = 0 at 2 of {0, 1}: β = log z of z/(z + 2 + z)... solved by bisection
+    # ended: x = 1 at 1, when two of each are at risk, and x = 0 at 2, when two of 0 and one of 1 are; z = e^β
     found = fit_cox([0, 0, 0, 0], [1, 2, 3, 3], [True, True, False, False], [[1.0], [0], [0], [1]], ["a"])
     z = np.exp(found.coefficients[0])
     # d/dβ of β − log(2z + 2) − log(z + 2): 1 − 2z/(2z + 2) − z/(z + 2) = 0, z² = 2
