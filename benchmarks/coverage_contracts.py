@@ -136,7 +136,7 @@ def equity(fits, held, section, value, seed: int) -> tuple[np.ndarray, np.ndarra
 
     money = Money.of(value, section, coverage_worlds.YEAR)
     until = horizon_end(AS_OF, value.horizon_months, coverage_worlds.YEAR)
-    rows = running(held.relations, fits.column, money, AS_OF, until)
+    rows = running(held.relations, fits, money, AS_OF, until)
     kinds, place = kinds_of(rows)
     draws = len(fits.fit.posterior(value.posterior_draws))
     found = worth(fits, kinds, money, draws)
