@@ -11,6 +11,8 @@ from clvkit.revenue_section import RevenueRetentionSection
 from clvkit.rules import RuleBroken, did_you_mean, listed
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from clvkit.ledger.bills import Billing
     from clvkit.ledger.section import LedgerSection
 
@@ -143,7 +145,14 @@ def billing(section: ContractsSection) -> "Billing":
         tuple((plan, MONTHS[period]) for plan, period in section.periods.items()),
         section.end_is == "last_day",
         section.trial_plans,
+        _read_months,
     )
+
+
+def _read_months(text: "pd.Series") -> "pd.Series":
+    from clvkit.contract_calendar import read_months
+
+    return read_months(text)
 
 
 def require_contracts(section: ContractsSection, ledger: "LedgerSection") -> None:

@@ -1,7 +1,9 @@
 """The bills of contracts, where no source of orders has them: what fell due from the first day of each to its last."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
+from typing import TYPE_CHECKING
 
 import ibis
 import ibis.expr.types as ir
@@ -11,6 +13,9 @@ from clvkit.ledger.files import SourceFile
 from clvkit.ledger.lines import Reading
 from clvkit.ledger.section import LedgerColumns, SourceSection
 from clvkit.ledger.source import Source, uniform
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -23,12 +28,14 @@ class Billing:
     months_of_plan : the same of plans that are billed otherwise.
     end_is_last : whether the end of a contract is its last day, and not the first without it.
     free : plans that are not billed, such as trials.
+    read_months : months from bill to bill of the texts in which contracts say their own; NaN where one cannot be read.
     """
 
     months: int = 1
     months_of_plan: tuple[tuple[str, int], ...] = ()
     end_is_last: bool = True
     free: tuple[str, ...] = ()
+    read_months: "Callable[[pd.Series], pd.Series] | None" = None
 
 
 MONTHLY = Billing()
@@ -77,13 +84,14 @@ def bills(
     last = ibis.least(last, ibis.date(until))
     every = _every(rows, billing)
     # more than there can be: those after the last day are left out
-    number = (last.year() * 12 + last.month() - rows.start.year() * 12 - rows.start.month()) // every + 1
+    months = last.year() * 12 + last.month() - rows.start.year() * 12 - rows.start.month()
+    number = ibis.ifelse(every > 0, months // ibis.greatest(every, 1) + 1, 1)
     counts = rows.tenure.cast("int64") if "tenure" in billed.section.fields else number
     rows = con.create_table(
         f"{billed.name}_billed",
         rows.select(
             "file_no", "row", "customer", "contract", "plan", "currency", "start", place=rows.file_no - first_file,
-            last=last, every=every, number=counts.cast("int64"), fee=_minor(rows.fee, scale), paid=_minor(rows.paid, scale),
+            last=last, every=every, number=counts.cast("int64"), fee=_known(_minor(rows.fee, scale), every), paid=_minor(rows.paid, scale),
             tenure=rows.tenure.cast("int64"),
         ).filter(ibis._.number > 0, ibis._["plan"].notin(list(billing.free)).fill_null(True) if billing.free else True),
     )  # fmt: skip
@@ -122,9 +130,25 @@ def _minor(amount: ir.DecimalValue, scale: ir.IntegerValue) -> ir.IntegerValue:
     return (amount * scale).round().cast("int64")
 
 
+def _known(fee: ir.IntegerValue, every: ir.IntegerValue) -> ir.IntegerValue:
+    """The fee where it is known when it falls due; a contract whose period cannot be read has none."""
+    return ibis.ifelse(every > 0, fee, ibis.null("int64"))
+
+
 def _every(rows: ir.Table, billing: Billing) -> ir.IntegerValue:
-    """Months from bill to bill."""
-    known = [(rows["plan"] == plan, months) for plan, months in billing.months_of_plan]
+    """Months from bill to bill: the contract's own, else its plan's, else those of all; 0 where its own cannot be read."""
+    import pandas as pd
+
+    of_plan = [(rows["plan"] == plan, months) for plan, months in billing.months_of_plan]
+    texts = [
+        one for one in rows.select("period").distinct().to_pyarrow()["period"].to_pylist() if one is not None
+    ]
+    read = billing.read_months(pd.Series(texts)) if texts and billing.read_months else []
+    own = [
+        (rows.period == text, 0 if pd.isna(months) else int(months))
+        for text, months in zip(texts, read, strict=False)
+    ]
+    known = own + of_plan
     return ibis.cases(*known, else_=billing.months) if known else ibis.literal(billing.months)
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clvkit.contracts_section import ContractsSection, billing
 from clvkit.errors import DataError
 from clvkit.ledger import build_ledger
 from clvkit.ledger.bills import MONTHLY, Billing
@@ -25,9 +26,9 @@ DATED = {"customer": "who", "start": "start", "end": "end", "fee": "fee", "plan"
 SNAPSHOT = {"customer": "who", "tenure": "months", "left": "left", "fee": "fee"}
 
 
-def ledger(folder, text, contracts, billing=MONTHLY, as_of=AS_OF):
+def ledger(folder, text, contracts, billed=MONTHLY, as_of=AS_OF):
     (folder / "contracts.csv").write_text(text, encoding="utf-8")
-    return build_ledger(contracts, as_of=as_of, currency="EUR", base=folder, today=AS_OF, billing=billing)
+    return build_ledger(contracts, as_of=as_of, currency="EUR", base=folder, today=AS_OF, billing=billed)
 
 
 def bought(made) -> list[tuple]:
@@ -62,6 +63,13 @@ class TestBills:
         )
         made = ledger(tmp_path, text, section(fields=DATED), Billing(1, (("Yearly", 12),), free=("Trial",)))
         assert [row[0] for row in bought(made)] == ["a", "a", "a", "b", "b"]
+
+    def test_by_what_the_contract_says_itself(self, tmp_path):
+        text = "who,start,end,fee,plan,every\na,2022-06-30,,100,Basic,annual\nb,2024-05-01,,9,Basic,\nc,2024-05-01,,9,Basic,now and then\n"
+        own = section(fields=DATED | {"period": "every"})
+        made = ledger(tmp_path, text, own, billing(ContractsSection(source="contracts")))
+        assert [row[0] for row in bought(made)] == ["a", "a", "a", "b", "b"]
+        assert made.totals["rows"]["quarantined"] == 1  # of c nobody knows when its bills fell due
 
     def test_after_the_as_of_date_are_later(self, tmp_path):
         text = "who,start,end,fee,plan\na,2024-01-15,,10,Basic\n"
