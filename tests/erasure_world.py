@@ -84,7 +84,7 @@ class World:
         self.root, self.reports = root, root / "reports"
         self.folder = self.reports / "acme"
         self.store = Store(self.folder / ".store")
-        section = {"format": "auto", "encoding": "utf-8", "delimiter": ","}
+        section = {"format": "auto", "encoding": "utf-8", "delimiter": ",", "bills_of": None}
         sources = {
             "shop": SimpleNamespace(path="shop.csv.gz", keys={"email": "mail"}, **section),
             "till": SimpleNamespace(path="till.csv", columns=SimpleNamespace(customer="card"), **section),

@@ -234,7 +234,7 @@ def test_every_file_of_the_study_that_names_the_person_is_told(world):
     (data / "tickets.csv").write_text(f"who,topic\n{mail},late\nx@example.org,late\n")
     (data / "outside.csv").write_text(f"source,account,customer\ntill,{TILL},1\nshop,{TILL},2\n")
     (data / "shared.csv").write_text(f"account,customer\n{TILL},1\n41008,2\n")
-    written = {"format": "auto", "delimiter": ","}
+    written = {"format": "auto", "delimiter": ",", "bills_of": None}
     sources = world.study.ledger.by_name() | {
         "crm": SimpleNamespace(
             path="crm.csv", accounts={"till": "card"}, keys={"email": "mail"}, encoding=None, **written
