@@ -22,7 +22,12 @@ def world(seed=0, customers=600, useful=0.0, noise=0, numbers=0) -> Sources:
     born = rng.integers(0, 200, customers)
     rate = rng.gamma(1.0, 1 / 60, customers)
     gone = rng.exponential(900, customers)
-    spans = [(0, 178), (178, 362), (362, 546), (546, DAYS)]  # moods change on the days that a time split forecasts from
+    spans = [
+        (0, 178),
+        (178, 362),
+        (362, 546),
+        (546, DAYS),
+    ]  # moods change on the days that a time split forecasts from
     mood = rng.normal(0, 1, (customers, len(spans)))
     bought, visits = [(np.arange(customers), born)], []
     for k, (low, high) in enumerate(spans):
