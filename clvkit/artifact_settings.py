@@ -73,14 +73,20 @@ def leaving(study: "Study", arguments: Arguments) -> dict:
 
 def customer_total(study: "Study", arguments: Arguments) -> dict:
     """What decides what customers are worth by purchases and contracts together."""
-    return value(study, arguments) | contract_value(study, arguments) | {"kind": study.business_model, "spend": spend(study, {})}
+    return (
+        value(study, arguments)
+        | contract_value(study, arguments)
+        | {"kind": study.business_model, "spend": spend(study, {})}
+    )
 
 
 def contract_backtest(study: "Study", arguments: Arguments) -> dict:
     """What decides the forecasts of renewals from earlier dates: all but the thresholds that judge them."""
     from clvkit.backtest import THRESHOLDS
 
-    return contract_value(study, arguments) | {"backtest": study.backtest.model_dump(mode="json", exclude=THRESHOLDS)}
+    return contract_value(study, arguments) | {
+        "backtest": study.backtest.model_dump(mode="json", exclude=THRESHOLDS)
+    }
 
 
 def revenue_retention(study: "Study", arguments: Arguments) -> dict:

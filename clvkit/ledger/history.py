@@ -23,7 +23,9 @@ def history_frames(
     """Tables without a customer in them: ``daily``, ``flags``, ``conversions``, ``refunds``, ``overlaps``."""
     booked = lines.mutate(day=lines.booked_day) if "booked_day" in lines.columns else lines
     daily = daily_inputs(booked)
-    billed = {n: section.sources[one.bills_of].extracted for n, one in section.sources.items() if one.bills_of}
+    billed = {
+        n: section.sources[one.bills_of].extracted for n, one in section.sources.items() if one.bills_of
+    }
     # Bills come when they fall due: days without any say nothing of how they were recorded.
     frames = {"daily": daily, "flags": flag(daily[~daily["source"].isin(list(billed))], section.anomalies)}
     if len(daily["currency"].unique()) > 1 or (daily["currency"] != currency).any():
