@@ -24,11 +24,11 @@ def read_json(path: Path) -> dict:
     return json.loads(path.read_text("utf-8"), parse_constant=refuse)
 
 
-def check_results(results: dict) -> None:
+def check_results(results: dict, headline: frozenset = frozenset(HEADLINE)) -> None:
     """``results.json`` has every key that readers of it rely on, and intervals that say what they are."""
     assert results["schema"] == 1 and results["state"] == "complete"
     assert {"run_id", "study", "as_of", "currency", "metrics", "fits", "backtests", "ledger"} <= set(results)
-    assert set(results["metrics"]) >= HEADLINE
+    assert set(results["metrics"]) >= headline
     for name, metric in results["metrics"].items():
         for one in (metric, *metric.get("by", {}).values()):
             assert set(one) >= METRIC - ({"interval", "unit"} if one is not metric else set()), name

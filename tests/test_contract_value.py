@@ -141,6 +141,7 @@ def test_who_has_left_or_pays_in_another_currency_is_in_no_value(known):
     assert found.unpriced == foreign and found.by_plan["relations"].sum() == len(running) - foreign
 
 
+@pytest.mark.slow
 def test_intervals_of_value_hold_what_is_expected_at_the_truth():
     # 40 worlds: intervals of 90 % that held 58 % would fail here with 95 % power
     held_it, rate = 0, 1.1 ** (1 / 12) - 1

@@ -246,15 +246,26 @@ def _tried(value: ContractValue) -> list[Sentence]:
 
 
 def metrics(found: "Found | str", *, alone: bool = False) -> "dict[str, Estimate]":
-    """Headline figures: ``contract_equity`` and ``contract_renewals``; ``alone``, it is ``customer_equity`` as well."""
+    """Headline figures: ``contract_equity``, ``contract_renewals`` and, with the luck of single contracts, ``…_outcome``.
+
+    ``alone``, where customers have nothing but contracts, their equity is ``customer_equity`` as well.
+    """
     if isinstance(found, str):
         return {}
     value = found[1]
-    made = {"contract_equity": value.equity, "contract_renewals": value.renewals, "contract_equity_outcome": value.outcome,
-            "contract_equity_lifetime": value.lifetime, "contract_retention_elasticity": value.elasticity,
-            "contract_trials_equity": value.trials, "trials_converted": value.converts}  # fmt: skip
-    made = {name: one for name, one in made.items() if one is not None}
-    return made | ({"customer_equity": found[1].equity} if alone else {})
+    made = {"contract_equity": value.equity, "contract_renewals": value.renewals}
+    kinds = {"": value.equity, "_outcome": value.outcome, "_lifetime": value.lifetime}
+    names = ("contract_equity", "customer_equity") if alone else ("contract_equity",)
+    made |= {name + kind: one for name in names for kind, one in kinds.items() if one is not None}
+    return made
+
+
+def fits_as_results(found: "Found | str", interval: float) -> dict:
+    """The models of renewals as ``results.json`` holds fits: ``sbg`` and ``bdw`` of the billing period that most have."""
+    if isinstance(found, str):
+        return {}
+    main = found[0].main
+    return {one.process: one.to_json(interval) for one in (main.sbg, main.bdw) if one is not None}
 
 
 def as_results(found: "Found | str") -> dict:
