@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clvkit import artifact_contracts as of_contracts
 from clvkit import artifact_settings as settings
 
 if TYPE_CHECKING:
@@ -265,64 +266,6 @@ def _dormancy(bench: "Workbench") -> Any:
                     days_per_year=study.days_per_year)  # fmt: skip
 
 
-def _contract_fits(bench: "Workbench") -> Any:
-    from clvkit.contract_models import fit_both
-    from clvkit.contract_past import as_known, earlier_day
-
-    study, held = bench.study, bench.contracts()
-    section, day = bench.seen.contract_section, None
-    if section.segment_by is not None:
-        day = earlier_day(held, study.as_of, study.backtest.origins)
-    before = day and as_known(bench.seen.contract_rows, section, day)
-    return fit_both(held, section, study.models, study.days_per_year, before=before)
-
-
-def _contract_lifetime(bench: "Workbench") -> Any:
-    from clvkit.contract_continuous import fit_continuous
-
-    study = bench.study
-    return fit_continuous(bench.contracts(), bench.seen.contract_section, study.as_of, study.days_per_year)
-
-
-def contracts_valued_with(bench: "Workbench") -> Any:
-    """The fits that contracts are valued with: of renewals, or of the days that they last."""
-    return bench.get("contract_lifetime" if bench.study.contracts.time == "continuous" else "contract_fits")
-
-
-def _contract_value(bench: "Workbench") -> Any:
-    from dataclasses import replace
-
-    from clvkit.contract_value import contract_value
-
-    study = bench.study
-    made = contract_value(contracts_valued_with(bench), bench.contracts(), study.contracts, study.value, as_of=study.as_of,
-                          currency=study.currency, days_per_year=study.days_per_year, seed=study.models.sampler.seed)  # fmt: skip
-    latest = bench.get("contract_backtests").latest
-    return made if latest is None else replace(made, trial=latest.held)
-
-
-def _contract_scores(bench: "Workbench") -> "pd.DataFrame":
-    from clvkit.contract_scores import contract_scores
-
-    study = bench.study
-    return contract_scores(contracts_valued_with(bench), bench.contracts(), study.contracts, study.value, as_of=study.as_of,
-                           currency=study.currency, days_per_year=study.days_per_year)  # fmt: skip
-
-
-def _customer_total(bench: "Workbench") -> Any:
-    from clvkit.customer_total import of_run
-
-    return of_run(bench)
-
-
-def _contract_backtests(bench: "Workbench") -> Any:
-    from clvkit.contract_backtest import back_test
-
-    study = bench.study
-    return back_test(bench.seen.contract_rows, bench.seen.contract_section, study.models, study.backtest,
-                     as_of=study.as_of, currency=study.currency, days_per_year=study.days_per_year)  # fmt: skip
-
-
 def _scores(bench: "Workbench") -> "pd.DataFrame":
     from clvkit.averaging import marked
     from clvkit.valuation import scores
@@ -369,27 +312,6 @@ def _sensitivity(bench: "Workbench") -> Any:
     study, cells = bench.study, marked(bench.cells(), bench.get("averaged"))
     return one_way(*bench.valued_with(), cells, study.value, study.sensitivity, currency=study.currency,
                    minor_per_unit=bench.minor_per_unit, days_per_year=study.days_per_year)  # fmt: skip
-
-
-def _contract_drivers(bench: "Workbench") -> Any:
-    from clvkit.contract_analysis import drivers_of_run
-
-    return drivers_of_run(bench)
-
-
-def _contract_curves(bench: "Workbench") -> Any:
-    from clvkit.contract_analysis import curves_of_run
-
-    return curves_of_run(bench)
-
-
-def _revenue_retention(bench: "Workbench") -> Any:
-    from clvkit.revenue_retention import revenue_retention
-
-    study = bench.study
-    return revenue_retention(bench.contracts(), bench.seen.contract_section, study.as_of, currency=study.currency,
-                             minor_per_unit=bench.minor_per_unit, interval=study.retention.interval,
-                             seed=study.models.sampler.seed)  # fmt: skip
 
 
 def _refit(function: str) -> Callable[["Workbench"], Any]:
@@ -482,27 +404,27 @@ KINDS: dict[str, Kind] = {
     "score_cells": _table("score_cells"),
     "contracts": Kind(lambda bench: bench.seen.contracts(), settings.contract, "clvkit.contracts:Contracts", ("ledger",),
                       _RELATIONS, _ENGINE),
-    "contract_fits": Kind(_contract_fits, settings.contract_value, "clvkit.contract_value:ContractFits", ("contracts",),
+    "contract_fits": Kind(of_contracts.contract_fits, settings.contract_value, "clvkit.contract_value:ContractFits", ("contracts",),
                           _RENEWING, (*_MATHS, *_ENGINE)),
-    "contract_value": Kind(_contract_value, settings.contract_value, "clvkit.contract_value:ContractValue",
+    "contract_value": Kind(of_contracts.contract_value, settings.contract_value, "clvkit.contract_value:ContractValue",
                            ("contracts", "contract_fits", "contract_backtests"), (*_RENEWING, "clvkit.contract_backtest"),
                            (*_MATHS, *_ENGINE)),
-    "contract_lifetime": Kind(_contract_lifetime, settings.contract, "clvkit.contract_continuous:ContinuousFits", ("contracts",),
+    "contract_lifetime": Kind(of_contracts.contract_lifetime, settings.contract, "clvkit.contract_continuous:ContinuousFits", ("contracts",),
                               (*_RELATIONS, "clvkit.contract_continuous", "clvkit.parametric_survival", "clvkit.residual_life"),
                               (*_MATHS, *_ENGINE)),
-    "contract_scores": Kind(_contract_scores, settings.contract_value, None, ("contracts", "contract_fits"),
+    "contract_scores": Kind(of_contracts.contract_scores, settings.contract_value, None, ("contracts", "contract_fits"),
                             (*_RENEWING, "clvkit.contract_scores"), (*_MATHS, *_ENGINE)),
-    "customer_total": Kind(_customer_total, settings.customer_total, "clvkit.customer_total:CustomerTotal", ("ledger",),
+    "customer_total": Kind(of_contracts.customer_total, settings.customer_total, "clvkit.customer_total:CustomerTotal", ("ledger",),
                            (*_VALUING, *_SPENDING, *_SEEING, *_RENEWING, "clvkit.contract_scores", "clvkit.customer_total",
                             "clvkit.business_model"), (*_MATHS, *_ENGINE)),
-    "contract_backtests": Kind(_contract_backtests, settings.contract_backtest, "clvkit.contract_backtest:ContractBacktests",
+    "contract_backtests": Kind(of_contracts.contract_backtests, settings.contract_backtest, "clvkit.contract_backtest:ContractBacktests",
                                ("ledger",), (*_RENEWING, "clvkit.contract_backtest"), (*_MATHS, *_ENGINE)),
-    "revenue_retention": Kind(_revenue_retention, settings.revenue_retention, "clvkit.revenue_retention:RevenueRetention",
+    "revenue_retention": Kind(of_contracts.revenue_retention, settings.revenue_retention, "clvkit.revenue_retention:RevenueRetention",
                               ("contracts",), (*_RELATIONS, "clvkit.revenue_section", "clvkit.recurring", "clvkit.revenue_retention"),
                               ("numpy", *_ENGINE)),
-    "contract_drivers": Kind(_contract_drivers, settings.leaving, "clvkit.contract_analysis:ContractDrivers", ("ledger", "contracts"),
+    "contract_drivers": Kind(of_contracts.contract_drivers, settings.leaving, "clvkit.contract_analysis:ContractDrivers", ("ledger", "contracts"),
                              _LEAVING, (*_MATHS, *_ENGINE, "statsmodels", "lifelines")),
-    "contract_curves": Kind(_contract_curves, settings.leaving, "clvkit.contract_analysis:ContractCurves", ("ledger", "contracts"),
+    "contract_curves": Kind(of_contracts.contract_curves, settings.leaving, "clvkit.contract_analysis:ContractCurves", ("ledger", "contracts"),
                             _LEAVING, (*_MATHS, *_ENGINE, "statsmodels", "lifelines")),
     "truncation": Kind(_truncation, settings.truncation, "clvkit.truncation:Truncation", ("ledger",),
                        ("clvkit.truncation",), _ENGINE),

@@ -23,8 +23,10 @@ def of_run(run: "Workbench", found: "Found | str") -> list[Sentence | Table | Ch
     """The risk by plan, the four quadrants, and whether both hold every contract; nothing where no contracts are valued."""
     if isinstance(found, str):
         return []
+    from clvkit.artifact_contracts import contracts_valued_with
+
     study = run.study
-    made = contract_risk(found[0], run.contracts(), run.seen.contract_section, study.value, as_of=study.as_of,
+    made = contract_risk(contracts_valued_with(run), run.contracts(), run.seen.contract_section, study.value, as_of=study.as_of,
                          currency=study.currency, days_per_year=study.days_per_year)  # fmt: skip
     if made is None:
         return [

@@ -104,7 +104,7 @@ def moved(run: "Workbench", found: "Found | str") -> list[Table]:
     """What moves the value of a run's contracts; nothing where none are valued. ``found`` is of `contract_value.of_run`."""
     if isinstance(found, str):
         return []
-    from clvkit.artifacts import contracts_valued_with
+    from clvkit.artifact_contracts import contracts_valued_with
     from clvkit.contract_scores import contract_sensitivity
 
     study, change = run.study, run.study.sensitivity.change

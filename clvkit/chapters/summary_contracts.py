@@ -152,11 +152,12 @@ def advice(trial: "Held | None") -> str:
 
 def drivers(run: "Workbench") -> str:
     """What the value is proportional to, and what moves it most besides."""
+    from clvkit.artifact_contracts import contracts_valued_with
     from clvkit.contract_scores import contract_sensitivity
 
     study, change = run.study, run.study.sensitivity.change
     table = contract_sensitivity(
-        run.get("contract_fits"), run.contracts(), run.seen.contract_section, study.value, change,
+        contracts_valued_with(run), run.contracts(), run.seen.contract_section, study.value, change,
         as_of=study.as_of, currency=study.currency, days_per_year=study.days_per_year,
     ).set_index("driver")  # fmt: skip
     text = "It moves one for one with the **margin** (assumed) and with fees."
