@@ -147,13 +147,39 @@ class KindOfBusiness:
         return pd.DataFrame(rows, columns=["question", "found", "says"])
 
     def models(self) -> "pd.DataFrame":
-        """The models the kind admits: ``model, because``."""
+        """Every model, whether the kind admits it, and why: ``model, admitted, because``."""
         import pandas as pd
 
-        return pd.DataFrame(
-            [(_CONTRACTS.get(name) or LABELS[name], _WHY[name]) for name in self.admissible],
-            columns=["model", "because"],
+        rows = []
+        for name in _WHY:
+            fits = name in self.admissible
+            because = _WHY[name] if fits else self._why_not(name)
+            rows.append((_CONTRACTS.get(name) or LABELS[name], "yes" if fits else "no", because))
+        few = self.only_purchases and self.repeaters < SPARSE_SHARE
+        machine = (
+            "too few come back: a machine would learn from noise"
+            if few
+            else "a challenger: it says who will buy, and neither who has left nor why; it replaces a model only where it wins the hold-out"
         )
+        buys = self.used != "contractual"
+        rows.append(("Machine learning", "beside" if buys and not few else "no",
+                     machine if buys else "ends are seen and few things are known of customers: a model of renewals can be read, and projects"))  # fmt: skip
+        return pd.DataFrame(rows, columns=["model", "admitted", "because"]).sort_values(
+            "admitted",
+            key=lambda one: one.map({"yes": 0, "beside": 1, "no": 2}),
+            kind="stable",
+            ignore_index=True,
+        )
+
+    def _why_not(self, name: str) -> str:
+        """Why the kind does not admit a model."""
+        if name in _CONTRACTS:
+            return "nobody is seen to leave, so that there are no renewals to count"
+        if self.used == "contractual":
+            return "what customers pay are bills: silence says nothing, and leaving is seen"
+        if name == "bgbb":
+            return "customers buy at any time, and not once in a period"
+        return f"customers buy at most once a {self.opportunity}, and not at any time"
 
     def sentence(self) -> str:
         """What kind of business it is and why, for the head of a report."""

@@ -251,7 +251,8 @@ def contract_curves(
     period = {"month": "M", "quarter": "Q", "year": "Y"}[section.began_in]
     frame = frame.assign(began=frame["start"].dt.to_period(period).astype(str))
     keys = [] if snapshot else ["began"]
-    names = ["plan", *(name for name in section.drivers if name != "plan")]
+    parted = [section.segment_by] if section.segment_by else []
+    names = list(dict.fromkeys(["plan", *parted, *section.drivers]))
     levels = design(attributes(held, names, people).loc[frame.index]).levels
     for name in names:
         if levels[name].nunique() > 1:

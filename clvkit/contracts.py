@@ -27,6 +27,7 @@ REASONS = {
     "no_customer": "belong to an account that no source knows",
     "ends_before_it_starts": "end before they start",
     "contradicts_itself": "have one number and different dates or plans",
+    "two_statuses": "have one number and two statuses that contradict",
     "status_contradicts_end": "are called active though they have ended, or ended though they have no end",
     "unreadable_period": "are billed by a period that is neither month, quarter, half year, year, two or three years nor a number "
     "of months",
@@ -202,10 +203,17 @@ def _wrong(frame: "pd.DataFrame", today: "pd.Timestamp") -> "pd.Series":
     status = frame["status"]
     over = frame["end"] < today
     odd = (status.isin(list(RUNNING)) & over) | (status.isin(list(ENDED)) & frame["end"].isna())
+    twice = frame["contract"].duplicated(keep=False)
+    # rows of one number that differ in nothing but what they are called
+    rest = [
+        name for name in ("contract", "customer", "start", "end", "plan", "fee", "currency") if name in frame
+    ]
+    alike = frame.duplicated(rest, keep=False)
     broken = [
         frame["customer"].isna(),
         frame["end"] < frame["start"],
-        frame["contract"].duplicated(keep=False),
+        twice & ~alike,
+        twice,
         odd,
         frame["period_months"].isna(),
     ]

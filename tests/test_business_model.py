@@ -154,16 +154,22 @@ def test_every_rule_has_evidence_and_every_model_a_reason():
     found = judged(pd.concat([bills, shop(200)]), held)
     rules, models = found.rules(), found.models()
     assert len(rules) == 5 and rules["found"].str.contains(r"\d").sum() >= 4
-    assert (
-        list(models["model"])
-        == [
-            "sBG (shifted beta-geometric)",
-            "BdW (beta-discrete-Weibull)",
-            "BG/NBD",
-            "MBG/NBD",
-            "Pareto/NBD",
-        ]
-        and (models["because"] != "").all()
-    )
+    assert (models["because"] != "").all() and models["admitted"].isin(["yes", "beside", "no"]).all()
+    assert list(models.loc[models["admitted"] == "yes", "model"]) == [
+        "sBG (shifted beta-geometric)", "BdW (beta-discrete-Weibull)", "BG/NBD", "MBG/NBD", "Pareto/NBD",
+    ]  # fmt: skip
+    assert set(models.loc[models["admitted"] != "yes", "model"]) == {"BG/BB", "Machine learning"}
     assert found.customers == found.only_contract + found.both + found.only_purchases
     assert FEW < found.under_contract < 1 - FEW
+
+
+def test_models_that_are_not_admitted_say_why():
+    free, bound = judged(shop(200)).models(), judged(*subscriptions(200)).models()
+    why = free.set_index("model").loc["sBG (shifted beta-geometric)"]
+    assert why["admitted"] == "no" and "nobody is seen to leave" in why["because"]
+    why = bound.set_index("model").loc[["Pareto/NBD", "Machine learning"]]
+    assert (
+        (why["admitted"] == "no").all()
+        and "bills" in why["because"].iloc[0]
+        and "read" in why["because"].iloc[1]
+    )

@@ -151,6 +151,10 @@ class TestWhatIsWrong:
         [
             ("ends_before_it_starts", [("C1", "a", "2024-02-01", "2024-01-31")]),
             ("contradicts_itself", [("C1", "a", "2024-01-01", None), ("C1", "a", "2024-01-01", "2024-02-29")]),
+            (
+                "two_statuses",
+                [("C1", "a", "2024-01-01", None, "basic", 1.0, "active"), ("C1", "a", "2024-01-01", None, "basic", 1.0, "cancelled")],
+            ),
             ("status_contradicts_end", [("C1", "a", "2024-01-01", "2024-02-29", "basic", 1.0, "active")]),
             ("status_contradicts_end", [("C1", "a", "2024-01-01", None, "basic", 1.0, "Cancelled ")]),
             ("no_customer", [("C1", None, "2024-01-01", None)]),

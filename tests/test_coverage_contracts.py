@@ -125,3 +125,14 @@ def test_the_page_says_what_failed_and_what_was_not_examined():
     page = worlds.page({"prior sbg": worlds.summed(lines)})
     assert "90 % is excluded for 1 of 1 rates: prior sbg equity (0.0 %)" in page
     assert "**BdW**: not examined." in page and "| equity | 60 | 0 (0.0 %) | 0 | +10.0 % |" in page
+
+
+def test_the_page_is_what_the_counts_say():
+    import json
+    from pathlib import Path
+
+    from benchmarks.coverage_contracts import page
+
+    folder = Path(__file__).parents[1] / "benchmarks"
+    found = json.loads((folder / "coverage" / "contracts.json").read_text("utf-8"))["found"]
+    assert (folder / "COVERAGE_CONTRACTS.md").read_text("utf-8").strip() == page(found).strip()

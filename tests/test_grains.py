@@ -9,7 +9,7 @@ from clvkit.chapters import churn_risk, one_time
 from clvkit.chapters import grains as words
 from clvkit.cohort_curve import DAYS, CohortCurve, cohort_curve
 from clvkit.errors import FitError
-from clvkit.grains import COHORT, OFTEN, SEGMENT, Grains, people_of
+from clvkit.grains import COHORT, OFTEN, SEGMENT, TIER, Grains, people_of
 from clvkit.publish.figures import svg
 from clvkit.publish.tables import table_html
 from clvkit.study import load_study
@@ -41,6 +41,22 @@ def test_all_grains_and_customer_equity_agree_to_the_cent(bench, grains):
         assert grains.groups[name]["clv"].sum() == pytest.approx(equity, rel=1e-9)
     checks = words.checks(grains, bench.valuation(), bench.ledger())
     assert [check.status for check in checks] == ["pass", "pass"]
+
+
+def test_product_tiers_are_the_fourth_grain(tmp_path):
+    """What the first order held parts customers: here the number of discs stands for a category."""
+    columns = {"customer": "customer_id", "date": "date", "amount": "amount", "category": "cds"}
+    tiers = {"one disc": ["1"], "a few": ["2", "3"]}
+    bench = opened(tmp_path, ledger={"path": "small.csv", "control_total": None, "control_rows": None, "columns": columns},
+                   cohorts={"by": {"tiers": ["period", "tier"]}, "tiers": tiers})  # fmt: skip
+    found, equity = bench.grains(), bench.valuation().estimates["customer_equity"].value
+    assert found.grains["grain"].tolist() == ["individual", "segment", "product tier", "cohort"]
+    np.testing.assert_allclose(found.grains["value"], equity, rtol=1e-9)
+    groups = found.groups[TIER]
+    assert {"one disc", "a few"} <= set(groups["group"]) and groups["clv"].sum() == pytest.approx(
+        equity, rel=1e-9
+    )
+    assert groups["customers"].sum() == bench.valuation().customers
 
 
 def test_the_individuals_are_the_scores_of_the_run(bench, grains):

@@ -178,3 +178,36 @@ def test_the_rules_stand_beside_the_process_with_the_gap_in_value(tmp_path):
 def test_without_a_renewal_due_there_is_no_rate():
     with pytest.raises(ValueError, match="no renewal was due"):
         one_rate(np.array([0]), np.array([False]))
+
+
+def test_the_gap_of_one_rate_to_sbg_is_shown_on_blue_apron(tmp_path):
+    """A study of the table of survivors: of 10,000 at month 24 one rate leaves 88, sBG 1,137, and the value differs by that."""
+    import yaml
+
+    from clvkit.chapters import contract_value as values
+    from clvkit.chapters import rule_retention as words
+    from clvkit.study import load_study
+    from clvkit.workbench import Workbench
+
+    rows = "".join(f"{month},{number},60\n" for month, number in enumerate(BLUE_APRON))
+    (tmp_path / "survivors.csv").write_text("month,survivors,fee\n" + rows, encoding="utf-8")
+    survivors = {"holds": "survivors", "path": "survivors.csv", "account_space": "fees", "extracted": "2018-01-01",
+                 "fields": {"age": "month", "survivors": "survivors", "fee": "fee"}}  # fmt: skip
+    study = {"name": "kits", "title": "Kits", "currency": "USD", "as_of": "2018-01-01", "business_model": "contractual",
+             "ledger": {"sources": {"survivors": survivors, "fees": {"bills_of": "survivors"}}},
+             "contracts": {"source": "survivors"}, "value": {"margin": 1.0, "annual_discount_rate": 0.1}}  # fmt: skip
+    (tmp_path / "kits.yml").write_text(yaml.safe_dump(study), encoding="utf-8")
+    folder = tmp_path / "reports"
+    bench = Workbench(
+        load_study(tmp_path / "kits.yml"), study_folder=folder, folder=folder / "draft", stem="04b_contracts"
+    )
+    found = values.of_run(bench)
+    figure, table = words.contracts(bench, found)
+    sbg = 10_000 * float(get("sbg").survival(found[0].sbg.mle, 24))
+    assert sbg == pytest.approx(1137, abs=3)
+    shown = table.frame.set_index("what")["renewal_24"]
+    assert round(shown.iloc[1]) == 88 and "88" in figure.title
+    # the figure beside the other is the model that is used, as a mean over its draws
+    used = 10_000 * float(found[0].used.model.survival(found[0].used.mle, 24))
+    assert shown.iloc[0] == pytest.approx(used, rel=0.03) and shown.iloc[0] > 10 * shown.iloc[1]
+    assert table.frame["gap"].iloc[1] < 0

@@ -45,9 +45,9 @@ def kind(found: "KindOfBusiness") -> list[Sentence | Table]:
     models = Table(
         "business_models",
         found.models(),
-        "The models that are admissible",
-        "By whether leaving is seen, and whether purchases come at any time or by opportunity.",
-        labels={"model": "Model", "because": "Because"},
+        "Which models are admissible, and why the others are not",
+        "By whether leaving is seen, whether purchases come at any time or by opportunity, and whether there is enough to learn from.",
+        labels={"model": "Model", "admitted": "Admitted", "because": "Because"},
     )
     return [Sentence(found.sentence()), rules, models]
 

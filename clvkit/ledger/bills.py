@@ -87,6 +87,7 @@ def bills(
     months = last.year() * 12 + last.month() - rows.start.year() * 12 - rows.start.month()
     number = ibis.ifelse(every > 0, months // ibis.greatest(every, 1) + 1, 1)
     counts = rows.tenure.cast("int64") if "tenure" in billed.section.fields else number
+    notes = _of_snapshot(rows, billed) if "tenure" in billed.section.fields else []
     rows = con.create_table(
         f"{billed.name}_billed",
         rows.select(
@@ -118,7 +119,30 @@ def bills(
     highest = max(by_file, default=file)
     rows_in = [by_file.get(number, 0) for number in range(file, highest + 1)]
     note = f"{sum(rows_in):,} bills that fell due by the contracts of {billed.name}; none of them was read from a file"
-    return Source(uniform(made, section), rows_in, ordinal + sum(rows_in), [], True, True, [note])
+    return Source(uniform(made, section), rows_in, ordinal + sum(rows_in), [], True, True, [note, *notes])
+
+
+def _of_snapshot(rows: ir.Table, billed: Reading) -> list[str]:
+    """What a snapshot says of contracts that have paid nothing yet, and of those whose total is missing."""
+    told = []
+    new, blank = rows.tenure == 0, rows.paid.isnull()
+    counts = rows.aggregate(
+        new=new.sum().fill_null(0).cast("int64"), unpaid=(new & blank).sum().fill_null(0).cast("int64"),
+        missing=(~new & blank).sum().fill_null(0).cast("int64"),
+    ).to_pyarrow().to_pylist()[0]  # fmt: skip
+    if counts["new"]:
+        totals = (
+            f"; {counts['unpaid']:,} of them have a blank total" if "paid" in billed.section.fields else ""
+        )
+        told.append(
+            f"{counts['new']:,} contracts of {billed.name} have a tenure of 0{totals}: nothing has been billed to them, and they "
+            "count as running, with no renewal made"
+        )
+    if "paid" in billed.section.fields and counts["missing"]:
+        told.append(
+            f"{counts['missing']:,} contracts of {billed.name} have a tenure and no total: their bills are the fee of today"
+        )
+    return told
 
 
 def bill_files(files: list[SourceFile], name: str, number: int) -> list[SourceFile]:
