@@ -25,7 +25,13 @@ WITH_CONTRACTS = pa.schema(
 
 
 def with_contracts(
-    reader: pa.RecordBatchReader | None, contracts: "pd.DataFrame", rule: Rule, *, as_of: date, run: str
+    reader: pa.RecordBatchReader | None,
+    contracts: "pd.DataFrame",
+    rule: Rule,
+    *,
+    as_of: date,
+    run: str,
+    so_far: "pd.Series | None" = None,
 ) -> pa.RecordBatchReader:
     """Scores of purchases, block by block, joined with those of contracts.
 
@@ -34,11 +40,14 @@ def with_contracts(
     reader : of `clvkit.ledger.writeback.customer_scores`; None where no purchases are valued.
     contracts : of `clvkit.contract_scores.contract_scores`.
     rule : of `clvkit.customer_total.CustomerTotal`.
+    so_far : margin of what each customer has paid up to the as-of date, by customer, where no purchases are valued: customers
+        whose contract has ended are in the scores then, with nothing to come.
 
     Returns
     -------
     Reader of `WITH_CONTRACTS`: ``clv`` is the sum of ``clv_purchases`` and ``clv_contracts``, with its interval. Customers who have
-    a contract and no purchase come last: they are there for sure (``p_alive`` 1), and have no expected purchases.
+    a contract and no purchase come last: they are there for sure (``p_alive`` 1; 0 where the contract has ended), and have no
+    expected purchases.
     """
 
     def blocks() -> Iterator[pa.RecordBatch]:
@@ -53,12 +62,19 @@ def with_contracts(
             both["total"] = both["margin_so_far"] + both["clv"]
             yield _batch(both)
         rest = contracts[~contracts["customer"].isin(seen)]
+        if so_far is not None:
+            gone = sorted(set(so_far.index) - set(rest["customer"]))
+            ended = pd.DataFrame({"customer": gone}).assign(clv_contracts=0.0, low=0.0, high=0.0)
+            rest = pd.concat([rest, ended], ignore_index=True) if gone else rest
         if len(rest) and rule != "purchases":
             nobody = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in _KINDS.items()})
             made = each_customer(nobody, rest, rule)
-            yield _batch(
-                made.assign(p_alive=1.0, valued_as=UNDER_CONTRACT, total=made["clv"], as_of=as_of, run=run)
+            brought = float("nan") if so_far is None else made["customer"].map(so_far).fillna(0.0)
+            runs = made["customer"].isin(contracts["customer"]).astype(float)
+            made = made.assign(
+                p_alive=runs, valued_as=UNDER_CONTRACT, margin_so_far=brought, as_of=as_of, run=run
             )
+            yield _batch(made.assign(total=made["margin_so_far"].fillna(0.0) + made["clv"]))
 
     return pa.RecordBatchReader.from_batches(WITH_CONTRACTS, blocks())
 

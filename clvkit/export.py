@@ -222,7 +222,10 @@ def _scores(run: runs.Run, study: Study, folder: Path) -> tuple[Tally, "ir.Table
     if contracts is not None and contracts[1] == "contracts":
         from clvkit.contract_export import with_contracts
 
-        made = with_contracts(None, *contracts, as_of=study.as_of, run=run.run_id)
+        paid = ledger.purchases.group_by("customer").agg(minor=ledger.purchases.amount_minor.sum())
+        frame = paid.to_pyarrow().to_pandas().set_index("customer")["minor"]
+        so_far = study.value.margin * frame.astype(float) / 10**ledger.minor_digits
+        made = with_contracts(None, *contracts, as_of=study.as_of, run=run.run_id, so_far=so_far)
         return Tally(made), ledger.purchases
     by_segment = study.models.segments == "value"
     refined = (

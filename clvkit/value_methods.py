@@ -46,7 +46,7 @@ class Methods:
         ``admitted`` and ``note`` (why it is refused, or what to mind; may be empty).
     groups : one row a group and a last one for all: ``group, customers, repeaters, historical`` (margin so far), one column for
         each method, ``total`` (historical and the recommended residual), ``use`` and ``because``.
-    scheme : what groups are: ``segment`` or ``frequency_class``.
+    scheme : what groups are: ``segment``, ``frequency_class`` or, of contracts alone, ``plan``.
     recommended : the method, and ``because`` in words.
     cycles : history in usual gaps between purchases, or renewals.
     stable : whether the process came within the study's threshold of the hold-out's revenue; None where it was not tried.
@@ -142,17 +142,32 @@ def refusals(facts: Facts) -> dict[str, str]:
     return found
 
 
-def recommend(facts: Facts) -> tuple[str, str]:
-    """The method to use and why, in a sentence that follows "because"."""
+def _held(facts: Facts) -> str:
+    """How the method did when it was tried, to be added to why it is used."""
     from clvkit import numbers
 
+    if facts.stable is False:
+        return (
+            f"; but tried on an earlier date it was {numbers.bias_words(facts.error)} on revenue, so that its total is "
+            "to be read with the wider range of this chapter"
+        )
+    return (
+        "; tried on an earlier date its total held"
+        if facts.stable
+        else "; it has not been tried on an earlier date"
+    )
+
+
+def recommend(facts: Facts) -> tuple[str, str]:
+    """The method to use and why, in a sentence that follows "because"."""
     refused = refusals(facts)
     usable = [name for name in METHODS if name not in refused and facts.values[name] == facts.values[name]]
     if facts.kind == "contractual":
         if "contracts" not in usable:
             why = refused.get("contracts", "no model of renewals could be fitted")
             return "historical", f"{why}; what customers have brought is known"
-        return "contracts", "customers are seen to leave where contracts end, and models of renewals use that"
+        because = "customers are seen to leave where contracts end, and models of renewals use that"
+        return "contracts", because + _held(facts)
     if facts.machine and "machine" in usable:
         return (
             "machine",
@@ -160,15 +175,7 @@ def recommend(facts: Facts) -> tuple[str, str]:
         )
     if "process" in usable:
         because = "it tells who has left from who is merely silent, and states how sure it is"
-        if facts.stable is False:
-            because += (
-                f"; but tried on an earlier date it was {numbers.bias_words(facts.error)} on revenue, so that its total is "
-                "to be read with the wider range of this chapter"
-            )
-        elif facts.stable:
-            because += "; tried on an earlier date its total held"
-        else:
-            because += "; it has not been tried on an earlier date"
+        because += _held(facts)
         if facts.kind == "hybrid":
             because += "; what contracts are worth stands beside it"
         return "process", because

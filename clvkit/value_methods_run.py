@@ -48,7 +48,7 @@ def value_methods(bench: "Workbench") -> Methods:
     values = {name: float(each[name].sum(min_count=len(each))) for name in ("repeated", "cohort", "machine")}
     values["process"] = equity
     values["contracts"] = _contracts(bench, notes)
-    table["contracts"] = np.nan
+    table["contracts"] = _contracts_by_group(bench, labels) if np.isfinite(values["contracts"]) else np.nan
     facts = Facts(
         bench.kind_of_business().used,
         float((people["frequency"] > 0).mean()),
@@ -56,7 +56,7 @@ def value_methods(bench: "Workbench") -> Methods:
         tries["stable"],
         tries["machine"],
         values,
-        tries["error"].get("process"),
+        tries["error"].get("contracts" if bench.contractual else "process"),
     )
     return assembled(table, facts, tries, notes, scheme, study)
 
@@ -107,11 +107,22 @@ def _contracts(bench: "Workbench", notes: dict) -> float:
     return found[1].equity.value
 
 
+def _contracts_by_group(bench: "Workbench", labels: "pd.Series") -> "pd.Series":
+    """What the running contracts of each group's customers are worth; those of customers who have paid nothing yet are in none."""
+    scores = bench.get("contract_scores").set_index("customer")["clv_contracts"]
+    return scores.reindex(labels.index).fillna(0.0).groupby(labels, observed=True).sum()
+
+
 def _labels(bench: "Workbench", people: "pd.DataFrame") -> "pd.Series":
-    """The group of each customer: the study's segments where it has several, else the class of repeat purchases."""
+    """The group of each customer: the segment, else the class of repeat purchases; of contracts alone, the last one's plan."""
     import pandas as pd
 
     from clvkit.valuation import frequency_class
+
+    if bench.contractual:
+        relations = bench.contracts().relations.sort_values(["customer", "relation"])
+        plans = relations.groupby("customer")["last_plan"].last()
+        return plans.reindex(people.index).fillna("not named").astype(str).rename("plan")
 
     if people["segment"].astype(str).nunique() > 1:
         return people["segment"].astype(str).rename("segment")
@@ -138,7 +149,9 @@ def _holdout(bench: "Workbench") -> dict:
     """Errors of each method in the hold-out of the latest back-test; nothing where the study names no earlier date."""
     found = {"error": {}, "error_each": {}, "stable": None, "machine": False}
     study = bench.study
-    tried = bench.backtests().latest if study.backtest.origins and not bench.contractual else None
+    if bench.contractual:
+        return found | _contracts_tried(bench)
+    tried = bench.backtests().latest if study.backtest.origins else None
     if tried is None:
         return found
     actual = tried.actual["value"]
@@ -164,6 +177,23 @@ def _holdout(bench: "Workbench") -> dict:
     if len(rivals):
         found["error_each"]["cohort"] = float(np.sqrt(((forecast - came) ** 2).mean()))
     return found
+
+
+def _contracts_tried(bench: "Workbench") -> dict:
+    """Errors on revenue from the latest earlier date: of the models of renewals, and had nobody left and fees stayed."""
+    from clvkit.chapters.contract_backtest import of_run
+
+    trials = of_run(bench)
+    tried = None if trials is None else trials.latest
+    came = 0.0 if tried is None else tried.actual["value"]
+    if not came > 0:
+        return {}
+    error = tried.bias("value")
+    repeated = tried.baselines["nobody_leaves"]["value"] / came - 1
+    return {
+        "error": {"contracts": error, "repeated": repeated},
+        "stable": abs(error) <= bench.study.backtest.poor_bias,
+    }
 
 
 def _by_curve(bought: "pd.DataFrame", origin: date, T_days: "pd.Series", terms: "Terms") -> np.ndarray:

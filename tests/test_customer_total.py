@@ -255,6 +255,17 @@ def test_a_contractual_business_is_worth_its_contracts(tmp_path):
         and (frame["valued_as"] == UNDER_CONTRACT).all()
     )
     assert len(words.exhibits(total, bench.study)) == 1
+    # what was brought and what is to come make the total, of each and of all
+    revenue = int(bench.ledger().purchases.amount_minor.sum().execute()) / bench.minor_per_unit
+    np.testing.assert_allclose(frame["margin_so_far"] + frame["clv"], frame["total"], rtol=1e-9)
+    assert frame["margin_so_far"].sum() == pytest.approx(bench.study.value.margin * revenue, rel=1e-9)
+    assert frame["customer"].is_unique and set(frame["p_alive"]) <= {0.0, 1.0}
+    methods = bench.methods()
+    groups = (
+        methods.groups.iloc[:-1] if methods.groups["group"].iloc[-1] == "All customers" else methods.groups
+    )
+    np.testing.assert_allclose(groups["historical"] + groups["residual"], groups["total"], rtol=1e-9)
+    assert groups["total"].notna().all() and methods.scheme == "plan"
 
 
 def test_a_sum_that_is_off_stops_a_report():

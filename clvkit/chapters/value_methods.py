@@ -24,6 +24,10 @@ _SHORT = {"repeated": "Last period repeated", "cohort": "By cohort", "process": 
           "contracts": "Contracts"}  # fmt: skip
 
 
+_GROUPS = {"segment": "Segment", "plan": "Plan, the last one"}
+_BY = {"segment": "segment", "plan": "the plan of the last contract"}
+
+
 def of_run(run: "Workbench") -> Methods | str:
     """The values side by side of a run; why there are none, as a sentence."""
     if not run.carries_value():
@@ -125,13 +129,13 @@ def groups(found: Methods | str) -> list[Table]:
         note += f" For every group the way to use is the same: {frame['use'].iloc[0]}."
         frame = frame.drop(columns="use")
     money = numbers.money_header(found.currency)
-    labels = {"group": "Segment" if found.scheme == "segment" else "Customers with", "customers": "Customers",
+    labels = {"group": _GROUPS.get(found.scheme, "Customers with"), "customers": "Customers",
               "repeaters": "Bought again", "historical": "Brought so far", "total": "Together", "use": "Use"} | _SHORT  # fmt: skip
     return [Table(
         "value_methods_by_group",
         frame,
         "What customers have brought, and what each way has still to come",
-        f"Margin by {'segment' if found.scheme == 'segment' else 'repeat purchases so far'}, {money}: so far undiscounted, still to come "
+        f"Margin by {_BY.get(found.scheme, 'repeat purchases so far')}, {money}: so far undiscounted, still to come "
         f"discounted over {numbers.number(found.horizon_months, 0)} months.",
         formats={"customers": "count", "repeaters": "percent:0"} | dict.fromkeys(["historical", *amounts], "money"),
         labels={name: said for name, said in labels.items() if name in frame},
