@@ -96,6 +96,17 @@ def _billed(found: Contracts, section: ContractsSection) -> Iterator[Check]:
             message = f"contracts.{name} names {listed(unknown)}, and no contract has such a plan; there are {listed(sorted(plans)) or 'none'}."
             yield _review(name, "Plans of the study are those of the contracts", message, len(unknown), 0, "plans",
                           f"Write the plans under contracts.{name} as the source does.")  # fmt: skip
+    from clvkit.contract_calendar import billed_words, read_months
+
+    rows = found.rows[found.rows["plan"].notna()]
+    words = rows["plan"].astype(str).str.strip().str.split(r"[\s_-]+").str[-1]
+    sounds = read_months(words.where(~words.str.fullmatch(r"\d+"), None))
+    odd = rows[sounds.notna() & (sounds != rows["period_months"])]
+    if len(odd) and "period" not in section.model_fields_set:
+        plan, months = str(odd["plan"].iloc[0]), int(odd["period_months"].iloc[0])
+        message = f"{numbers.count(len(odd))} contracts have a plan such as {plan!r}, and are taken to be billed {billed_words(months)}."
+        yield _review("plan_periods", "Plans are billed as their names say", message, len(odd), 0, "contracts",
+                      f"If {plan!r} is billed otherwise, say so under contracts.periods; if not, state contracts.period.")  # fmt: skip
     switched = int((found.relations["switches"] > 0).sum())
     if switched:
         message = (

@@ -42,10 +42,10 @@ def profile(plans: pd.DataFrame, currency: str) -> Table:
     """Chance of leaving and value at risk by plan."""
     whole, worst = _total(plans), plans.loc[plans["chance"].idxmax()]
     title = (
-        f"{numbers.percent(whole['chance'], 0)} of the contracts that run may be left within twelve months, and "
+        f"{numbers.percent(whole['chance'], 0)} of the contracts that run are expected to be left within twelve months, and "
         f"{numbers.money(whole['at_risk'], currency)} of the value with them"
     )
-    note = f"Most likely to leave are those with the plan {worst['group']}." if len(plans) > 1 else None
+    note = f"The highest chance is that of the plan {worst['group']}." if len(plans) > 1 else None
     return _table("contract_risk", plans, title, "By the plan of today", "Plan", currency, note)
 
 

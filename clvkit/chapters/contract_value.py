@@ -199,7 +199,7 @@ def segments(fits: ContractFits, value: ContractValue, study: "Study") -> list[S
     )]  # fmt: skip
 
 
-_OLDER = "A contract with more renewals behind it is worth more, though nobody becomes more loyal: those who leave early have left."
+_OLDER = "Where a contract with more renewals behind it is worth more, customers need not have become more loyal: those who leave early have left."
 _MIXED = "Renewals of months and of years are in one column here; the figure by renewals made has each billing period by itself."
 
 

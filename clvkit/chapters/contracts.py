@@ -73,7 +73,7 @@ def exhibits(run: "Workbench") -> list[Sentence | Table | Figure]:
     interval, section = study.retention.interval, study.contracts
     curve = survival(held.cells(), interval)
     shown: list[Sentence | Table | Figure] = [
-        answer(held, curve),
+        answer(held, curve, interval),
         relations_by_plan(held, interval),
     ]
     if len(curve) > 1:
@@ -88,7 +88,7 @@ def exhibits(run: "Workbench") -> list[Sentence | Table | Figure]:
     return shown
 
 
-def answer(held: "Contracts", curve: "pd.DataFrame") -> Sentence:
+def answer(held: "Contracts", curve: "pd.DataFrame", interval: float) -> Sentence:
     """How many contracts there are and how many renew."""
     relations = held.relations
     ended, wins = int(relations["ended"].sum()), int((relations["relation"] > 1).sum())
@@ -97,15 +97,17 @@ def answer(held: "Contracts", curve: "pd.DataFrame") -> Sentence:
         f"customers: {numbers.count(len(relations) - ended)} run and {numbers.count(ended)} have ended"
         + (f"; {numbers.count(wins)} of them are win-backs." if wins else ".")
     )
-    known = curve[curve["at_risk"] >= FEWEST]
-    if len(known) > 1:
-        last = int(known["renewal"].max())
-        periods = held.relations["period_months"].unique()
-        each = billed_words(int(periods[0])) + " " if len(periods) == 1 else ""
+    periods = sorted(int(one) for one in held.periods)
+    for months in periods:
+        own = curve if len(periods) == 1 else survival(held.cells(period_months=months), interval)
+        known = own[own["at_risk"] >= FEWEST]
+        if len(known) < 2:
+            continue
+        last, billed = int(known["renewal"].max()), billed_words(months)
         text += (
-            f" **{numbers.percent(known['survival'].iloc[1])}** are renewed the first time; after {last} {each}"
-            f"renewals **{numbers.percent(known['survival'].iloc[-1])}** are still there. Of the first {last} renewals, a "
-            f"relation makes {numbers.number(mean_renewals(curve, last), 1)} on average."
+            f" Of those billed {billed}, **{numbers.percent(known['survival'].iloc[1])}** are renewed the first time; after "
+            f"{numbers.count(last)} renewals **{numbers.percent(known['survival'].iloc[-1])}** are still there. Of the first {last} "
+            f"renewals, such a relation makes {numbers.number(mean_renewals(own, last), 1)} on average."
         )
     return Sentence(text)
 

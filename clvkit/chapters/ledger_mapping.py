@@ -29,7 +29,12 @@ def mapping(ledger: "Ledger", section: "LedgerSection") -> list[Table]:
     found = ledger.frames.get("mapping")
     if found is None or found.empty:  # a ledger that was kept before there was one
         return []
-    lines = [_line(name, one, found, ledger.currency) for name, one in section.by_name().items()]
+    sources = section.by_name()
+    made = [
+        name for name, one in sources.items() if one.bills_of
+    ]  # of the columns of the contracts, which stand there
+    found = found[~found["source"].isin(made)]
+    lines = [_line(name, one, found, ledger.currency) for name, one in sources.items() if name not in made]
     frame = pd.DataFrame(lines)
     columns = found.drop_duplicates(["source", "column"])
     unused, banned = (int((columns["role"] == role).sum()) for role in (UNUSED, BANNED))

@@ -93,7 +93,7 @@ def build_ledger(
             with _reading_files(reading.name, reading.section, Path(base)):
                 named = _named_by_nobody(source, reading, withhold)
                 tables[reading.name] = side_table(local, *named, age_months=billing.months)
-    _add_bills(local, section, currency, billing, as_of, today or date.today(), readings, files, sources)
+    _add_bills(local, section, currency, billing, as_of, readings, files, sources)
     orders = [(r, s) for r, s in zip(readings, sources, strict=True) if r.section.is_lines]
     lines = _typed(scratch, orders, Path(base))
     if withhold and (named := withhold(lines)) is not lines:
@@ -188,7 +188,6 @@ def _add_bills(
     currency: str,
     billing: Billing,
     as_of: date,
-    today: date,
     readings: list[Reading],
     files: list[SourceFile | SourceTable],
     sources: list[Source],
@@ -200,8 +199,9 @@ def _add_bills(
         billed = next(reading for reading in readings if reading.name == one.bills_of)
         made_of = bills_section(billed.section, one)
         place = {"file": len(files), "ordinal": sources[-1].end}
-        limit = billed.section.extracted or today
-        source = bills(local, billed, made_of, billing, max(as_of, limit), **place)
+        # Without a day of the extract, what fell due after the as-of date is not known to have done so.
+        until = max(as_of, billed.section.extracted or as_of)
+        source = bills(local, billed, made_of, billing, until, **place)
         theirs = [file for file in files if file.source == one.bills_of]
         files += bill_files(theirs, name, len(source.rows_in))
         reading = Reading(name, made_of, section, currency, {}, date.max)

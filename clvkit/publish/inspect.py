@@ -31,7 +31,7 @@ def inspect_study(study: "Study", reports: Path | None = None, *, as_json: bool 
     with tempfile.TemporaryDirectory(prefix="clv-") as folder:
         bench = Workbench(study, study_folder=study_folder, folder=Path(folder), stem="gate")
         ledger = bench.ledger()
-        plain = [check.to_json() for check in [*ledger.checks, *bench.sufficiency()]]
+        plain = [check.to_json() for check in [*ledger.checks, *_of_contracts(bench), *bench.sufficiency()]]
     if as_json:
         json.dump(
             {
@@ -49,6 +49,18 @@ def inspect_study(study: "Study", reports: Path | None = None, *, as_json: bool 
         _print_ledger(study, bench, ledger)
         _print_checks(plain)
     return runs.STOP_CHECK_EXIT if stopped_by(plain) else 0
+
+
+def _of_contracts(bench: Workbench) -> list:
+    """What is wrong with the contracts of a study; nothing where it has none."""
+    held = bench.contracts()
+    if held is None:
+        return []
+    from clvkit.business_model import kind_checks
+    from clvkit.contract_checks import contract_checks
+
+    found = kind_checks(bench.kind_of_business())
+    return [*found, *contract_checks(held, bench.seen.contract_section, bench.study.as_of)]
 
 
 def print_runs(study: str | None, reports: Path | None = None) -> None:

@@ -73,8 +73,12 @@ class TestBills:
 
     def test_after_the_as_of_date_are_later(self, tmp_path):
         text = "who,start,end,fee,plan\na,2024-01-15,,10,Basic\n"
-        made = ledger(tmp_path, text, section(fields=DATED), as_of=date(2024, 3, 31))
+        told = section(fields=DATED, extracted=AS_OF)
+        made = ledger(tmp_path, text, told, as_of=date(2024, 3, 31))
         assert made.totals["rows"]["used"] == 3 and made.totals["rows"]["later"] == 3
+        (again := tmp_path / "again").mkdir()  # nobody says that the extract is newer than the as-of date
+        made = ledger(again, text, section(fields=DATED), as_of=date(2024, 3, 31))
+        assert made.totals["rows"]["used"] == 3 and made.totals["rows"]["later"] == 0
 
     def test_without_a_fee_are_quarantined_and_counted(self, tmp_path):
         text = "who,start,end,fee,plan\na,2024-01-15,,10,Basic\nb,2024-01-15,,,Basic\n"
