@@ -68,8 +68,17 @@ def test_a_contract_goes_before_its_plan_and_the_plan_before_all():
 def test_a_plan_that_nobody_has_is_said():
     section = ContractsSection(source="c", periods={"Anual": "year"})
     found = made(("C1", "a", "2022-01-15", None, "Annual", 120.0), periods={"Anual": "year"})
-    (_, check) = contract_checks(found, section, AS_OF)
+    (_, check, sounds) = contract_checks(found, section, AS_OF)
     assert check.id == "contracts.periods" and "there are Annual" in check.message
+    assert (
+        sounds.id == "contracts.plan_periods"
+        and "'Annual', and are taken to be billed monthly" in sounds.message
+    )
+    right = ContractsSection(source="c", periods={"Annual": "year"})
+    asked = contract_checks(
+        made(("C1", "a", "2022-01-15", None, "Annual", 120.0), periods={"Annual": "year"}), right, AS_OF
+    )
+    assert not [one for one in asked if one.id == "contracts.plan_periods"]
 
 
 class TestChangeOfPeriod:
