@@ -225,6 +225,7 @@ def alike(known):
     return inside, silent, len(seeds)
 
 
+@pytest.mark.slow
 def test_intervals_of_differences_hold_zero_as_often_as_they_say(alike):
     inside, _, worlds = alike
     assert binom.cdf(inside, worlds, 0.9) > 0.01  # nine times in ten, or chance has it

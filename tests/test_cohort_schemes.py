@@ -237,6 +237,7 @@ lines = st.lists(st.tuples(st.sampled_from("abcdefg"), days, st.integers(1, 10**
 
 @settings(max_examples=6, deadline=None)
 @given(lines)
+@pytest.mark.slow
 def test_every_scheme_ties_to_any_ledger(tmp_path_factory, log):
     rows = [
         f"{who},{day},{amount / 100:.2f},{n},{product},,,1"

@@ -138,6 +138,7 @@ class TestGroups:
         found = by_group(relations, "cohort", 0.9)
         assert found["group"].str.fullmatch(r"20\d\dQ[1-4]|others").all()
 
+    @pytest.mark.slow
     def test_alike_groups_are_called_different_as_often_as_said(self):
         # 100 worlds: at 5 % some 5 false alarms; 14 or more would be found in fewer than one of 1,000 suites
         alarms = sum(

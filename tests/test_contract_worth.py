@@ -251,6 +251,7 @@ class TestSums:
         assert value.draws.mean() == pytest.approx(value.equity.value, rel=1e-12) and len(value.draws) == 50
         assert np.quantile(value.draws, 0.05) == pytest.approx(value.equity.low)
 
+    @pytest.mark.slow
     def test_luck_simulated_is_luck_reckoned(self, world, monkeypatch):
         found, said, _ = world
         wide = VALUE.model_copy(update={"posterior_draws": 4000})

@@ -203,6 +203,7 @@ class TestPosterior:
         np.testing.assert_allclose(fit.flat.mean(axis=0), fit.mle, rtol=0.1)
 
 
+@pytest.mark.slow
 class TestSegments:
     SIZES = (4000, 2000, 1000, 400, 100, 30, 8, 0)
 

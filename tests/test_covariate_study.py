@@ -118,6 +118,7 @@ def test_what_counts_purchases_is_put_up_for_review(opened):
     assert found["covariates.after_the_fact.points"].status == "review"
 
 
+@pytest.mark.slow
 def test_they_enter_the_comparison_and_are_tried_in_the_back_tests(run):
     tried = {(b.process, b.origin): b for b in run.backtests()}
     assert len(tried) == 4
@@ -127,6 +128,7 @@ def test_they_enter_the_comparison_and_are_tried_in_the_back_tests(run):
     assert set(chosen.table["process"]) == {"mbgnbd", "mbgnbd_with_covariates"}
 
 
+@pytest.mark.slow
 def test_the_value_can_be_computed_with_them_and_every_customer_is_scored(opened, run, folder):
     valued = opened(("use: compare", "use: value"))
     assert valued.study.models.valued_with == "mbgnbd_with_covariates"
@@ -182,6 +184,7 @@ def test_only_what_a_table_has_can_be_a_covariate(folder):
         load_study(path)
 
 
+@pytest.mark.slow
 def test_what_is_written_of_customers_can_make_the_segments(opened):
     run = opened(
         (

@@ -85,6 +85,7 @@ def finished(tmp_path_factory):
     return done
 
 
+@pytest.mark.slow
 class TestEveryNotebookIsExecuted:
     """What the figures are does not matter here."""
 

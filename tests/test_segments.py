@@ -61,6 +61,7 @@ class Normal:
         return float(-np.sum(away**2) / 2 - np.log(self.se).sum()), away / self.se
 
 
+@pytest.mark.slow
 def test_eight_schools():
     # Gelman et al. (2013), Bayesian Data Analysis, section 5.5: effects of coaching in eight schools.
     y, se = [28, 8, -3, 7, -1, 1, 18, 12], [15, 10, 16, 11, 9, 11, 10, 18]

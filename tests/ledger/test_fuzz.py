@@ -212,6 +212,7 @@ def test_a_sound_source_is_read_to_the_cent(tmp_path):
     assert [one[:16] for one in _wrong(case, tmp_path)[1]] == ["row 5: '77.77' i"]
 
 
+@pytest.mark.slow
 def test_broken_sources_are_refused_in_words_or_balance(tmp_path):
     endings = _run(range(QUICK), tmp_path)
     assert min(endings["ledger"], endings["refused"]) >= QUICK // 5, endings

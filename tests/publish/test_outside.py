@@ -75,6 +75,7 @@ BUSY = {
         pytest.param("computing", signal.SIGTERM, marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_interrupt_while_a_kernel_is_busy(place, tmp_path, how, number):
     root, study = place
     before = snapshot(root / "reports" / "toy" / "2023-07-01")
@@ -140,6 +141,7 @@ BIG = (
 
 
 @pytest.mark.parametrize(("limit", "where"), [(1_000_000, "01_ledger.ipynb: cell 5"), (10_000, None)])
+@pytest.mark.slow
 def test_file_size_limit_counts_as_a_full_disk(place, tmp_path, limit, where):
     root, study = place
     before = snapshot(root / "reports" / "toy" / "2023-07-01")
@@ -177,6 +179,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", disk], check=True)
 
 
+@pytest.mark.slow
 def test_full_disk(small_disk, tmp_path):
     study = write_study(tmp_path / "params")
     first = clv("run", study, "--notebooks", good_notebooks(tmp_path / "good"), "--out", small_disk)
