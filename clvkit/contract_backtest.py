@@ -17,7 +17,7 @@ import numpy as np
 from clvkit.contract_calendar import anniversary
 from clvkit.contract_models import ContractFits, fit_both
 from clvkit.contract_past import as_known
-from clvkit.contract_worth import UNKNOWN, Money, kinds_of, renewals_due, running, worth
+from clvkit.contract_worth import ORDER, UNKNOWN, Money, kinds_of, renewals_due, running, worth
 from clvkit.errors import FitError
 from clvkit.estimate import Estimate
 from clvkit.value import stretch
@@ -223,7 +223,9 @@ def from_origin(
     before, after = as_known(table, section, origin), as_known(table, section, end)
     fits = fit_both(before, section, models, days_per_year)
     money = Money(1.0, 0.0, section.fee_growth, days_per_year)
-    rows = running(before.relations, fits, money, origin, end)
+    rows = running(before.relations, fits, money, origin, end).sort_values(
+        ORDER, kind="stable", ignore_index=True
+    )
     rows["fee"] = rows["fee"].where(~rows["customer"].isin(_foreign(before, currency)), 0.0)
     came = what_was_paid(rows, before, after, end)
     rows, came = rows[came["known"]].reset_index(drop=True), came[came["known"]].reset_index(drop=True)

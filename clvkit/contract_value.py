@@ -19,7 +19,17 @@ import numpy as np
 from clvkit.contract_apart import paused_worth, trial_worth
 from clvkit.contract_backtest import Held
 from clvkit.contract_models import LEVEL, ContractFits, PeriodFits, fit_both
-from clvkit.contract_worth import Money, Worth, comes, horizon_end, kinds_of, renewals_worth, running, worth
+from clvkit.contract_worth import (
+    ORDER,
+    Money,
+    Worth,
+    comes,
+    horizon_end,
+    kinds_of,
+    renewals_worth,
+    running,
+    worth,
+)
 from clvkit.contracts_section import MONTHS, ContractsSection
 from clvkit.estimate import Estimate
 
@@ -180,7 +190,8 @@ def contract_value(
     every = running(held.relations, fits, money, as_of, until, section.notice_days)
     foreign = every["customer"].isin(foreign_customers(held, currency))
     priced = every["fee"].gt(0) & ~foreign
-    rows = every[priced].reset_index(drop=True)
+    # In an order that pseudonyms do not decide: luck is drawn, and floats are added, one relation after the other.
+    rows = every[priced].sort_values(ORDER, kind="stable", ignore_index=True)
     kinds, place = kinds_of(rows)
     draws = value.posterior_draws if len(fits_draws(fits, kinds, value.posterior_draws)) > 1 else 1
     paid = rows["paid"].to_numpy(float)

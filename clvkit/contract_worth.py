@@ -26,6 +26,8 @@ UNKNOWN = -1  # how many renewals are left, of relations that nobody has cancell
 ENDLESS = np.int64(2**40)  # renewals of relations that are not limited by a horizon
 _FLAT = 1e-5  # a rate per period below which variances are those at it: they divide by its square
 SIMULATED = 2_000  # relations whose luck is simulated one by one; of more, the sum is normal
+#: Rows of `running` in an order that pseudonyms do not decide: luck is drawn, and floats are added, one after the other.
+ORDER = ["unit_months", "segment", "renewals", "decided", "left", "within", "paid", "start", "fee"]
 
 
 @dataclass(frozen=True)

@@ -40,12 +40,15 @@ def value_methods(bench: "Workbench") -> Methods:
     labels = _labels(bench, people)
     scheme = labels.name
     of_process, equity = _by_process(bench, scheme)
-    grouped = each.groupby(labels, observed=True).sum(min_count=1)
+    grouped = each.groupby(labels, observed=True).agg(_sum)
     table = grouped.assign(
         customers=labels.groupby(labels, observed=True).size(), process=of_process.reindex(grouped.index)
     )
     table["repeaters"] = (people["frequency"] > 0).groupby(labels, observed=True).mean()
-    values = {name: float(each[name].sum(min_count=len(each))) for name in ("repeated", "cohort", "machine")}
+    values = {
+        name: _sum(each[name]) if each[name].notna().all() else np.nan
+        for name in ("repeated", "cohort", "machine")
+    }
     values["process"] = equity
     values["contracts"] = _contracts(bench, notes)
     table["contracts"] = _contracts_by_group(bench, labels) if np.isfinite(values["contracts"]) else np.nan
@@ -59,6 +62,14 @@ def value_methods(bench: "Workbench") -> Methods:
         tries["error"].get("contracts" if bench.contractual else "process"),
     )
     return assembled(table, facts, tries, notes, scheme, study)
+
+
+def _sum(values: "pd.Series") -> float:
+    """The sum of what is known, whatever the order of the customers; NaN where nothing is."""
+    import math
+
+    known = values.dropna()
+    return math.fsum(known) if len(known) else float("nan")
 
 
 def _by_process(bench: "Workbench", scheme: str) -> "tuple[pd.Series, float]":

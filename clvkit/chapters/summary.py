@@ -152,13 +152,12 @@ def coverage(study: "Study", ledger: "Ledger", first: date, last: date) -> str:
 def kind_words(run: "Workbench") -> str:
     """Which kind of business it is, and who says so."""
     kind = run.kind_of_business()
-    said = "by the data" if kind.declared == "auto" else "as the study says"
-    if kind.declared not in ("auto", kind.verdict):
-        said += f"; by the data it is {WORDS[kind.verdict]}"
+    overruled = kind.declared not in ("auto", kind.verdict)
+    said = f" (the study; by the data {WORDS[kind.verdict]})" if overruled else ""
     text = {
-        "non_contractual": f" The business is **non-contractual** ({said}): who has left is told from silence.",
-        "hybrid": f" The business is a **hybrid** ({said}): some customers are under contract and are seen to leave.",
-        "contractual": f" The business is **contractual** ({said}): who leaves is seen to leave.",
+        "non_contractual": f" **Non-contractual**{said}: leaving is told from silence.",
+        "hybrid": f" A **hybrid**{said}: some are under contract, and are seen to leave.",
+        "contractual": f" **Contractual**{said}: who leaves is seen to leave.",
     }
     return text[kind.used]
 
