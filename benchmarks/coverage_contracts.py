@@ -132,11 +132,13 @@ def examine(kind: str, name: str, number: int, contracts: int = CONTRACTS, draws
 
 def equity(fits, held, section, value, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Customer equity of contracts as `clvkit.contract_value.contract_value` reckons it: expected, and with luck; (draws,) each."""
-    from clvkit.contract_worth import Money, comes, horizon_end, kinds_of, running, worth
+    from clvkit.contract_worth import ORDER, Money, comes, horizon_end, kinds_of, running, worth
 
     money = Money.of(value, section, coverage_worlds.YEAR)
     until = horizon_end(AS_OF, value.horizon_months, coverage_worlds.YEAR)
-    rows = running(held.relations, fits, money, AS_OF, until)
+    rows = running(held.relations, fits, money, AS_OF, until).sort_values(
+        ORDER, kind="stable", ignore_index=True
+    )
     kinds, place = kinds_of(rows)
     draws = len(fits.fit.posterior(value.posterior_draws))
     found = worth(fits, kinds, money, draws)

@@ -57,9 +57,8 @@ def test_the_value_rests_on_the_reading_that_the_study_names(bench, held):
     assert (relations["entry"] >= relations["renewals"] + relations["ended"] - 3).all()
     path = bench.study.resolved()["ledger"]["sources"]["subscribers"]["path"]
     said = {"ledger.sources.subscribers.path": str(bench.study.base / path), "contracts.left_within": "null"}
-    rosy = Workbench(
-        load_study(STUDY, said), study_folder=bench.study_folder, folder=bench.folder, stem="04b_contracts"
-    )
+    root = bench.study_folder.parent / "rosy"  # accounts have their pseudonyms per folder
+    rosy = Workbench(load_study(STUDY, said), study_folder=root, folder=root / "draft", stem="04b_contracts")
     assert rosy.contracts().relations["entry"].eq(0).all()
     assert rosy.get("contract_value").equity.value > bench.get("contract_value").equity.value
     said = " ".join(one.text for one in words.exhibits(rosy) if hasattr(one, "text"))
