@@ -155,7 +155,7 @@ def kind_words(run: "Workbench") -> str:
     overruled = kind.declared not in ("auto", kind.verdict)
     said = f" (the study; by the data {WORDS[kind.verdict]})" if overruled else ""
     text = {
-        "non_contractual": f" **Non-contractual**{said}: leaving is told from silence.",
+        "non_contractual": f" The business is **non-contractual**{said}.",
         "hybrid": f" A **hybrid**{said}: some are under contract, and are seen to leave.",
         "contractual": f" **Contractual**{said}: who leaves is seen to leave.",
     }

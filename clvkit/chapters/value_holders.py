@@ -36,7 +36,7 @@ def value_by_holder(valuation: "Valuation", name: str = "value_by_holder") -> Fi
     frame = valuation.groups["frequency_class"]
     share = frame["customers"] / frame["customers"].sum()
     top, amounts = frame.iloc[-1], numbers.monies(frame["value"], valuation.currency)
-    with style.canvas(height=0.5 + (0.36 if name == "page_one" else 0.42) * len(frame)) as (drawing, axes):
+    with style.canvas(height=0.5 + (0.33 if name == "page_one" else 0.42) * len(frame)) as (drawing, axes):
         places = np.arange(len(frame))
         axes.barh(places - 0.19, share, 0.34, **style.PREVIOUS_BAR)
         axes.barh(places + 0.19, frame["share"], 0.34, **style.FORECAST_BAR)
