@@ -26,6 +26,35 @@ ONE_THREAD = (
 )
 
 
+def attempted(examine, asked: tuple[str, str, int]) -> dict:
+    """What came of one world, (kind, name, number); a fit that is refused is on record too."""
+    import warnings
+
+    import numpy as np
+
+    from clvkit.errors import ClvError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            made = examine(*asked)
+    except (ClvError, ArithmeticError, np.linalg.LinAlgError) as error:
+        made = {"failed": f"{type(error).__name__}: {error}".splitlines()[0]}
+    return {"world": asked[2]} | made
+
+
+def examine_missing(examined, path: Path, kind: str, name: str, wanted: int, jobs: int) -> None:
+    """Add the worlds that ``path`` does not have to it, a line each; ``examined`` takes (kind, name, number)."""
+    there = {one["world"] for one in load(path)}
+    todo = [(kind, name, k) for k in range(wanted) if k not in there]
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(jobs, initializer=single) as pool, path.open("a") as file:
+        for done, one in enumerate(pool.imap_unordered(examined, todo), start=len(there) + 1):
+            print(json.dumps(one, separators=(",", ":")), file=file, flush=True)
+            if done % 20 == 0 or done == wanted:
+                print(f"{kind} {name}: {done} of {wanted} worlds", flush=True)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Examine the worlds asked for, or report on those that are there; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.coverage", description=__doc__.split("\n")[0])

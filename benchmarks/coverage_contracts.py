@@ -9,7 +9,6 @@ benchmarks/coverage/contracts.json and benchmarks/COVERAGE_CONTRACTS.md.
 
 import argparse
 import json
-import multiprocessing
 import os
 import statistics
 import sys
@@ -179,19 +178,8 @@ def held_it(one: list[float]) -> bool:
 
 
 def examined(asked: tuple[str, str, int]) -> dict:
-    """What came of one world; a fit that is refused is on record too."""
-    import warnings
-
-    from clvkit.errors import ClvError
-
-    kind, name, number = asked
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)
-            made = examine(kind, name, number)
-    except (ClvError, ArithmeticError, np.linalg.LinAlgError) as error:
-        made = {"failed": f"{type(error).__name__}: {error}".splitlines()[0]}
-    return {"world": number} | made
+    """`examine`, with a refusal on record; a function of the module, so that other processes find it."""
+    return coverage.attempted(examine, asked)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -210,14 +198,7 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ |= dict.fromkeys(coverage.ONE_THREAD, "1")
     for name in [options.model] if options.model else MODELS:
         path = coverage.lines_of(f"contracts-{options.kind}", name)
-        there = {one["world"] for one in coverage.load(path)}
-        todo = [(options.kind, name, k) for k in range(options.worlds) if k not in there]
-        context = multiprocessing.get_context("spawn")
-        with context.Pool(options.jobs, initializer=coverage.single) as pool, path.open("a") as file:
-            for done, one in enumerate(pool.imap_unordered(examined, todo), start=len(there) + 1):
-                print(json.dumps(one, separators=(",", ":")), file=file, flush=True)
-                if done % 20 == 0 or done == options.worlds:
-                    print(f"{options.kind} {name}: {done} of {options.worlds} worlds", flush=True)
+        coverage.examine_missing(examined, path, options.kind, name, options.worlds, options.jobs)
     return 0
 
 

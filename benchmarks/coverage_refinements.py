@@ -8,7 +8,6 @@ there into benchmarks/coverage/refinements.json and benchmarks/COVERAGE_REFINEME
 
 import argparse
 import json
-import multiprocessing
 import os
 import statistics
 import sys
@@ -231,19 +230,8 @@ def _purchases(model, truth, clock, born, rng) -> tuple[np.ndarray, np.ndarray]:
 
 
 def examined(asked: tuple[str, str, int]) -> dict:
-    """What came of one world; a fit that is refused is on record too."""
-    import warnings
-
-    from clvkit.errors import ClvError
-
-    kind, process, number = asked
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)
-            made = examine(kind, process, number)
-    except (ClvError, ArithmeticError, np.linalg.LinAlgError) as error:
-        made = {"failed": f"{type(error).__name__}: {error}".splitlines()[0]}
-    return {"world": number} | made
+    """`examine`, with a refusal on record; a function of the module, so that other processes find it."""
+    return coverage.attempted(examine, asked)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -262,14 +250,7 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ |= dict.fromkeys(coverage.ONE_THREAD, "1")
     for process in [options.process] if options.process else PROCESSES[options.kind]:
         path = coverage.lines_of(f"refined-{options.kind}", process)
-        there = {one["world"] for one in coverage.load(path)}
-        todo = [(options.kind, process, k) for k in range(options.worlds) if k not in there]
-        context = multiprocessing.get_context("spawn")
-        with context.Pool(options.jobs, initializer=coverage.single) as pool, path.open("a") as file:
-            for done, one in enumerate(pool.imap_unordered(examined, todo), start=len(there) + 1):
-                print(json.dumps(one, separators=(",", ":")), file=file, flush=True)
-                if done % 20 == 0 or done == options.worlds:
-                    print(f"{options.kind} {process}: {done} of {options.worlds} worlds", flush=True)
+        coverage.examine_missing(examined, path, options.kind, process, options.worlds, options.jobs)
     return 0
 
 
